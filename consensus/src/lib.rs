@@ -1,1 +1,1 @@
-//! 
+//! The crate page.
