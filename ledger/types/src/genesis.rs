@@ -381,7 +381,8 @@ mod tests {
 
     #[test]
     fn impossible_values_are_refused_by_name() {
-        let cases: [(fn(&mut Genesis), &str); 6] = [
+        type Spoil = fn(&mut Genesis);
+        let cases: [(Spoil, &str); 6] = [
             (|genesis| genesis.chain_id = 0, "chain_id"),
             (|genesis| genesis.alloc = [(Address::ZERO, U256::from(1) << 128)].into(), "alloc"),
             (|genesis| genesis.fees.period_ms = 0, "fees.period_ms"),
