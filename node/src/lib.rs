@@ -1,1 +1,4 @@
 //! The crate page.
+
+pub mod config;
+pub mod home;

@@ -1,0 +1,351 @@
+//! `node.toml`: what one node is told.
+//!
+//! Flags win over the environment, the environment over the file, the file over the defaults. Relative
+//! paths are relative to the file's own folder. Unknown keys are errors: a misspelt key that is silently
+//! ignored is a setting that silently does not hold.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use synod_types::Address;
+use synod_types::address::{format_address, parse_address};
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What people call this node.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// Where `genesis.json`, the keys and the data are.
+    #[serde(default = "default_folder")]
+    pub folder: PathBuf,
+    /// The JSON-RPC server.
+    #[serde(default)]
+    pub rpc: RpcConfig,
+    /// Peers.
+    #[serde(default)]
+    pub p2p: P2pConfig,
+    /// Metrics and health.
+    #[serde(default)]
+    pub web: WebConfig,
+    /// The node's own miner.
+    #[serde(default)]
+    pub mining: MiningConfig,
+    /// Disks.
+    #[serde(default)]
+    pub storage: StorageConfig,
+    /// What is logged.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// `[rpc]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RpcConfig {
+    /// Where HTTP and WebSocket requests are answered.
+    pub listen: SocketAddr,
+    /// Web origins whose pages may call; none by default.
+    pub cors: Vec<String>,
+}
+
+/// `[p2p]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct P2pConfig {
+    /// Where peers connect.
+    pub listen: Vec<SocketAddr>,
+    /// Whom this node connects to: multiaddresses that end in `/p2p/<peer id>`.
+    pub peers: Vec<String>,
+}
+
+/// `[web]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// Where `/metrics`, `/health` and `/ready` are answered.
+    pub listen: SocketAddr,
+}
+
+/// `[mining]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MiningConfig {
+    /// Whether this node mines by itself.
+    pub enabled: bool,
+    /// With how many threads; 0 means one.
+    pub threads: usize,
+    /// Who gets the rewards; needed when mining is enabled.
+    #[serde(with = "address_text", skip_serializing_if = "Option::is_none")]
+    pub reward_to: Option<Address>,
+}
+
+/// `[storage]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    /// Whether writes are synced before anything depends on them. Only a test network may say `false`.
+    pub sync: bool,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+    /// A filter such as `info` or `info,synod_node::network=debug`.
+    pub level: String,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for RpcConfig {
+    fn default() -> Self {
+        Self { listen: loopback(8545), cors: Vec::new() }
+    }
+}
+
+impl Default for P2pConfig {
+    fn default() -> Self {
+        Self { listen: vec![loopback(30300)], peers: Vec::new() }
+    }
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self { listen: loopback(9100) }
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self { sync: true }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+fn default_name() -> String {
+    "synod".to_owned()
+}
+
+fn default_folder() -> PathBuf {
+    PathBuf::from(".")
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, or not of this shape.
+    #[error("{path}: {problem}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// What and where.
+        problem: String,
+    },
+    /// An environment variable's value does not fit.
+    #[error("{variable}={value:?}: {problem}")]
+    Environment {
+        /// Its name.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// What would fit.
+        problem: String,
+    },
+    /// Values that do not go together.
+    #[error("node.toml: {key}: {problem}")]
+    Value {
+        /// The key's path.
+        key: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads the file at `path`, lets the environment override it, and checks the whole.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the key, the variable or the line.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, |name| std::env::var(name).ok())
+    }
+
+    fn load_with(path: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), problem: error.to_string() })?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        config.folder = base.join(&config.folder);
+        config.apply_environment(variable)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The file's text.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a configuration always serializes")
+    }
+
+    fn apply_environment(&mut self, variable: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+        let parse = |name: &'static str| -> Result<Option<SocketAddr>, ConfigError> {
+            let Some(value) = variable(name) else { return Ok(None) };
+            let address = value.parse().map_err(|_| ConfigError::Environment {
+                variable: name,
+                value: value.clone(),
+                problem: "is no address and port, such as 127.0.0.1:8545".to_owned(),
+            })?;
+            Ok(Some(address))
+        };
+        if let Some(listen) = parse("SYNOD_RPC_LISTEN")? {
+            self.rpc.listen = listen;
+        }
+        if let Some(listen) = parse("SYNOD_P2P_LISTEN")? {
+            self.p2p.listen = vec![listen];
+        }
+        if let Some(listen) = parse("SYNOD_WEB_LISTEN")? {
+            self.web.listen = listen;
+        }
+        if let Some(level) = variable("SYNOD_LOG") {
+            self.log.level = level;
+        }
+        Ok(())
+    }
+
+    /// Checks what can be checked without the genesis.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let demand = |holds: bool, key: &'static str, problem: &str| {
+            if holds { Ok(()) } else { Err(ConfigError::Value { key, problem: problem.to_owned() }) }
+        };
+        let name_length = self.name.chars().count();
+        demand((1..=64).contains(&name_length), "name", "must have 1 to 64 characters")?;
+        demand(self.p2p.listen.len() <= 8, "p2p.listen", "at most 8 addresses")?;
+        demand(self.p2p.peers.len() <= 256, "p2p.peers", "at most 256 peers")?;
+        demand(
+            !self.mining.enabled || self.mining.reward_to.is_some(),
+            "mining.reward_to",
+            "is needed when mining is enabled: the address that gets the rewards",
+        )?;
+        demand(self.mining.threads <= 1024, "mining.threads", "at most 1024")
+    }
+
+    /// Checks what depends on the genesis: only a test network may go without syncs.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`].
+    pub fn check_with(&self, genesis: &synod_types::Genesis) -> Result<(), ConfigError> {
+        if self.storage.sync || genesis.testnet {
+            return Ok(());
+        }
+        let problem = "false loses money at a power cut, and is refused outside test networks".to_owned();
+        Err(ConfigError::Value { key: "storage.sync", problem })
+    }
+}
+
+/// An optional address with its checksum; an empty text is none.
+mod address_text {
+    use super::{Address, format_address, parse_address};
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Address>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(address) => serializer.serialize_str(&format_address(address)),
+            None => serializer.serialize_str(""),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        parse_address(&text).map(Some).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, text).expect("written");
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::load_with(&path, find).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_is_a_quiet_node_on_loopback() {
+        let config = load("", &[]).expect("valid");
+        assert_eq!(config.rpc.listen, loopback(8545));
+        assert!(config.rpc.listen.ip().is_loopback() && config.web.listen.ip().is_loopback());
+        assert!(!config.mining.enabled && config.storage.sync);
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let config = load("[rpc]\nlisten = \"127.0.0.1:1\"", &[("SYNOD_RPC_LISTEN", "127.0.0.1:2")]).expect("valid");
+        assert_eq!(config.rpc.listen, loopback(2));
+        let error = load("", &[("SYNOD_RPC_LISTEN", "here")]).expect_err("no address");
+        assert!(error.contains("SYNOD_RPC_LISTEN"), "{error}");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut config = load("", &[]).expect("valid");
+        config.mining = MiningConfig { enabled: true, threads: 2, reward_to: Some(Address::repeat_byte(1)) };
+        config.folder = PathBuf::from(".");
+        let read: Config = toml::from_str(&config.to_toml()).expect("valid");
+        assert_eq!(read, config);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            ("nam = \"x\"", "nam"),
+            ("[rpc]\nlisten = 5", "listen"),
+            ("[mining]\nenabled = true", "mining.reward_to"),
+            ("[mining]\nreward_to = \"0x12\"", "40 hex digits"),
+            ("name = \"\"", "name"),
+        ];
+        for (text, expected) in cases {
+            let error = load(text, &[]).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}
