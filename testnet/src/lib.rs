@@ -1,1 +1,17 @@
-//! The crate page.
+//! Many nodes on one machine: a network's genesis, keys, ports and folders, its processes, and what can be
+//! done to them: stop, kill, cut off, load.
+//!
+//! - [`plan`]: what a network will be, before anything is written.
+//! - [`folder`]: its files, `endpoints.json` among them.
+//! - [`process`]: one node as a process.
+//! - [`network`]: commands on all of them, as `synod testnet` gives them.
+//! - [`proxy`]: the process that links run through when they are to be cut.
+//! - [`accounts`]: the accounts that every test network funds.
+
+pub mod accounts;
+pub mod error;
+pub mod folder;
+pub mod network;
+pub mod plan;
+pub mod process;
+pub mod proxy;

@@ -1,0 +1,251 @@
+//! The folder of a local network, and the two files in it that describe it.
+//!
+//! ```text
+//! $SYNOD_HOME/testnet/
+//!   genesis.json     the network's genesis
+//!   endpoints.json   for people and tools: where the nodes answer, who is funded
+//!   network.json     for this crate: what was asked for, the proxied links
+//!   lock             one command at a time
+//!   node0/ node1/ …  a node's folder each
+//! ```
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use synod_node::home;
+
+use crate::accounts;
+use crate::error::TestnetError;
+use crate::plan::{Link, Options, Plan};
+
+/// `endpoints.json`: what others may rely on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// The chain's id.
+    pub chain_id: u64,
+    /// The network's name to machines: the genesis hash, as hex.
+    pub genesis_hash: String,
+    /// Who orders.
+    pub ordering: String,
+    /// The nodes.
+    pub nodes: Vec<Endpoint>,
+    /// Funded accounts whose keys the wallet knows.
+    pub accounts: Vec<FundedAccount>,
+}
+
+/// One node of `endpoints.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// `node0`, …
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// JSON-RPC over HTTP.
+    pub rpc: String,
+    /// JSON-RPC over WebSocket.
+    pub ws: String,
+    /// Metrics and health.
+    pub web: String,
+    /// Its peer address.
+    pub p2p: SocketAddr,
+    /// Its peer id.
+    pub peer_id: String,
+}
+
+/// A funded account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FundedAccount {
+    /// `dev0`, …
+    pub name: String,
+    /// Its address, with checksum.
+    pub address: String,
+}
+
+/// `network.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Network {
+    /// What the network was made from.
+    pub options: Options,
+    /// Links through the proxy.
+    pub links: Vec<Link>,
+    /// Where the proxy takes commands, while it runs.
+    pub proxy_control: Option<SocketAddr>,
+}
+
+/// The folder, locked for one command.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Locks the folder at `root`, which is made if it is missing.
+    ///
+    /// # Errors
+    /// [`TestnetError::Busy`] while another command works on it.
+    pub fn lock(root: &Path) -> Result<Self, TestnetError> {
+        std::fs::create_dir_all(root).map_err(|source| file_error(root, source))?;
+        let path = root.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|source| file_error(&path, source))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(TestnetError::Busy(root.to_owned())),
+            Err(TryLockError::Error(source)) => Err(file_error(&path, source)),
+        }
+    }
+
+    /// The folder's path.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether a network was made here.
+    pub fn has_network(&self) -> bool {
+        self.root.join("network.json").exists()
+    }
+
+    /// Writes a planned network.
+    ///
+    /// # Errors
+    /// [`TestnetError::File`].
+    pub fn write(&self, plan: &Plan, options: &Options) -> Result<Endpoints, TestnetError> {
+        write_text(&self.root.join(home::GENESIS_FILE), &plan.genesis.to_json())?;
+        for node in &plan.nodes {
+            let folder = self.root.join(&node.name);
+            std::fs::create_dir_all(folder.join("logs")).map_err(|source| file_error(&folder, source))?;
+            write_text(&folder.join(home::GENESIS_FILE), &plan.genesis.to_json())?;
+            write_text(&folder.join("node.toml"), &node.config.to_toml())?;
+            let key = folder.join(home::NODE_KEY_FILE);
+            home::write_key(&key, &node.key_seed).map_err(|error| TestnetError::Damaged {
+                path: key.clone(),
+                problem: error.to_string(),
+            })?;
+        }
+        let endpoints = endpoints(&self.root, plan);
+        write_json(&self.root.join("endpoints.json"), &endpoints)?;
+        // Written last: a network exists once this file does.
+        self.write_network(&Network {
+            options: options.clone(),
+            links: plan.links.clone(),
+            proxy_control: None,
+        })?;
+        Ok(endpoints)
+    }
+
+    /// Replaces `network.json`.
+    ///
+    /// # Errors
+    /// [`TestnetError::File`].
+    pub fn write_network(&self, network: &Network) -> Result<(), TestnetError> {
+        write_json(&self.root.join("network.json"), network)
+    }
+
+    /// Reads `network.json`.
+    ///
+    /// # Errors
+    /// [`TestnetError::NoNetwork`], or a damaged file.
+    pub fn network(&self) -> Result<Network, TestnetError> {
+        if !self.has_network() {
+            return Err(TestnetError::NoNetwork(self.root.clone()));
+        }
+        read_json(&self.root.join("network.json"))
+    }
+
+    /// Reads `endpoints.json`.
+    ///
+    /// # Errors
+    /// [`TestnetError::NoNetwork`], or a damaged file.
+    pub fn endpoints(&self) -> Result<Endpoints, TestnetError> {
+        read_endpoints(&self.root)
+    }
+
+    /// Deletes the network's files. The nodes must have stopped.
+    ///
+    /// # Errors
+    /// [`TestnetError::File`].
+    pub fn clear(&self) -> Result<(), TestnetError> {
+        let nodes = self.endpoints().map(|endpoints| endpoints.nodes).unwrap_or_default();
+        remove(&self.root.join("network.json"))?;
+        for node in nodes {
+            remove(&self.root.join(&node.name))?;
+        }
+        remove(&self.root.join("endpoints.json"))?;
+        remove(&self.root.join(home::GENESIS_FILE))
+    }
+}
+
+/// Reads the endpoints of the network at `root` without locking it.
+///
+/// # Errors
+/// [`TestnetError::NoNetwork`], or a damaged file.
+pub fn read_endpoints(root: &Path) -> Result<Endpoints, TestnetError> {
+    let path = root.join("endpoints.json");
+    if !path.exists() {
+        return Err(TestnetError::NoNetwork(root.to_owned()));
+    }
+    read_json(&path)
+}
+
+fn endpoints(root: &Path, plan: &Plan) -> Endpoints {
+    let nodes = plan.nodes.iter().map(|node| Endpoint {
+        name: node.name.clone(),
+        folder: root.join(&node.name),
+        rpc: format!("http://{}", node.config.rpc.listen),
+        ws: format!("ws://{}", node.config.rpc.listen),
+        web: format!("http://{}", node.config.web.listen),
+        p2p: node.p2p,
+        peer_id: node.peer.to_string(),
+    });
+    let accounts = accounts::dev_accounts().into_iter().map(|(name, address)| FundedAccount {
+        name,
+        address: synod_types::address::format_address(&address),
+    });
+    Endpoints {
+        chain_id: plan.genesis.chain_id,
+        genesis_hash: plan.genesis.hash().to_string(),
+        ordering: "pow".to_owned(),
+        nodes: nodes.collect(),
+        accounts: accounts.collect(),
+    }
+}
+
+/// Names the file in an error.
+pub(crate) fn file_error(path: &Path, source: std::io::Error) -> TestnetError {
+    TestnetError::File { path: path.to_owned(), source }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TestnetError> {
+    let text = std::fs::read_to_string(path).map_err(|source| file_error(path, source))?;
+    serde_json::from_str(&text)
+        .map_err(|error| TestnetError::Damaged { path: path.to_owned(), problem: error.to_string() })
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), TestnetError> {
+    let mut text = serde_json::to_string_pretty(value).expect("our files always serialize");
+    text.push('\n');
+    write_text(path, &text)
+}
+
+/// Writes beside and renames, so that a reader never sees half a file.
+fn write_text(path: &Path, text: &str) -> Result<(), TestnetError> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text).map_err(|source| file_error(&beside, source))?;
+    std::fs::rename(&beside, path).map_err(|source| file_error(path, source))
+}
+
+fn remove(path: &Path) -> Result<(), TestnetError> {
+    let result = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    match result {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(file_error(path, source)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,323 @@
+//! What a local network will be: its genesis, each node's key, ports and configuration, before anything
+//! is written or started.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy_primitives::{Address, B256, U256};
+use synod_consensus::pow::Target;
+use synod_node::config::{
+    Config, LogConfig, MiningConfig, P2pConfig, RpcConfig, StorageConfig, WebConfig,
+};
+use synod_node::network::PeerName;
+use synod_types::genesis::{CHAIN_ID_LIMIT, Fees, Genesis, Limits, Ordering, ProofOfWork};
+use synod_types::hash::sha256;
+use synod_types::{SecretKey, UnixMillis};
+
+use crate::accounts;
+use crate::error::TestnetError;
+
+/// The largest local network.
+pub const MOST_NODES: usize = 16;
+
+/// What the user asked for.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Options {
+    /// How many nodes.
+    pub nodes: usize,
+    /// Mining threads of each node; 0 starts nodes that do not mine.
+    pub mining_threads: usize,
+    /// Makes keys and salt repeatable.
+    pub seed: Option<u64>,
+    /// The first RPC port wanted; the others follow.
+    pub rpc_port: u16,
+    /// The first peer port wanted.
+    pub p2p_port: u16,
+    /// The first web port wanted.
+    pub web_port: u16,
+    /// Whether writes are synced.
+    pub sync: bool,
+    /// Whether links between nodes go through a proxy that can delay and cut them.
+    pub faults: bool,
+    /// Hashes per second that one thread of this machine does, as measured.
+    pub hash_rate: f64,
+    /// Seconds between blocks.
+    pub spacing_seconds: u32,
+    /// Whether block limits are set far above any load, for soaks and benches.
+    pub roomy: bool,
+}
+
+/// One node of the plan.
+#[derive(Debug, Clone)]
+pub struct NodePlan {
+    /// `node0`, `node1`, …
+    pub name: String,
+    /// Its network key's seed.
+    pub key_seed: [u8; 32],
+    /// Its peer name.
+    pub peer: PeerName,
+    /// Where it listens for peers.
+    pub p2p: SocketAddr,
+    /// Its configuration; the peers are filled in.
+    pub config: Config,
+}
+
+/// A link that goes through the proxy: whoever dials `listen` reaches `target`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Link {
+    /// The dialling node's number.
+    pub from: usize,
+    /// The node that is dialled.
+    pub to: usize,
+    /// Where the proxy listens for `from`.
+    pub listen: SocketAddr,
+    /// Where `to` listens.
+    pub target: SocketAddr,
+}
+
+/// A whole network.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Its genesis.
+    pub genesis: Genesis,
+    /// Its nodes.
+    pub nodes: Vec<NodePlan>,
+    /// The proxied links; empty without faults.
+    pub links: Vec<Link>,
+}
+
+impl Plan {
+    /// Plans a network: draws salt and keys, finds free ports.
+    ///
+    /// # Errors
+    /// A count out of range, no free ports, no entropy.
+    pub fn new(options: &Options) -> Result<Self, TestnetError> {
+        if !(1..=MOST_NODES).contains(&options.nodes) {
+            return Err(TestnetError::NodeCount { wanted: options.nodes, most: MOST_NODES });
+        }
+        let salt = salt(options.seed)?;
+        let genesis = genesis(options, salt);
+        let mut ports = Ports::default();
+        let mut nodes = Vec::with_capacity(options.nodes);
+        for index in 0..options.nodes {
+            nodes.push(node(options, salt, index, &mut ports)?);
+        }
+        let links = if options.faults { links(&nodes, &mut ports)? } else { Vec::new() };
+        connect(&mut nodes, &links);
+        Ok(Self { genesis, nodes, links })
+    }
+}
+
+fn salt(seed: Option<u64>) -> Result<B256, TestnetError> {
+    if let Some(seed) = seed {
+        return Ok(sha256(&[b"synod/testnet/salt/v1", &seed.to_be_bytes()]));
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| TestnetError::Entropy(error.to_string()))?;
+    Ok(B256::new(bytes))
+}
+
+fn genesis(options: &Options, salt: B256) -> Genesis {
+    let id_bytes: [u8; 8] = sha256(&[b"synod/testnet/chain-id/v1", salt.as_slice()])[..8]
+        .try_into()
+        .expect("a hash has 32 bytes");
+    let chain_id = u64::from_be_bytes(id_bytes) % (CHAIN_ID_LIMIT - 1) + 1;
+    let mut limits = Limits::default();
+    let mut fees = Fees::default();
+    if options.roomy {
+        fees.target_gas_per_second = 1_000_000_000;
+        limits.block_gas.0 = 1_000_000_000;
+    }
+    let mut pow = ProofOfWork::testnet(first_target(options));
+    pow.spacing_seconds = options.spacing_seconds;
+    pow.half_life_seconds = options.spacing_seconds.saturating_mul(4);
+    Genesis {
+        chain_id,
+        salt,
+        time: now(),
+        ordering: Ordering::Pow,
+        members: Vec::new(),
+        alloc: accounts::funded(),
+        fees,
+        limits,
+        pow,
+        testnet: true,
+    }
+}
+
+/// The compact target at which the network's miners, as many as this machine can run at a time, need
+/// `spacing_seconds` for a block.
+fn first_target(options: &Options) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = (options.nodes * options.mining_threads).clamp(1, cores);
+    let rate = options.hash_rate.max(1.0) * threads as f64;
+    let hashes = (rate * f64::from(options.spacing_seconds)).clamp(2.0, 1e18);
+    let target = U256::MAX / U256::from(hashes as u64);
+    Target::at_least_one(target).to_compact()
+}
+
+fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn node(options: &Options, salt: B256, index: usize, ports: &mut Ports) -> Result<NodePlan, TestnetError> {
+    let number = u16::try_from(index).expect("at most 16 nodes");
+    let key_seed = sha256(&[b"synod/testnet/node/v1", salt.as_slice(), &number.to_be_bytes()]).0;
+    let peer = PeerName::from_bytes(SecretKey::from_seed(&key_seed).public().0);
+    let p2p = ports.find(options.p2p_port, number)?;
+    let reward_to = reward_address(index);
+    let config = Config {
+        name: format!("node{index}"),
+        folder: PathBuf::from("."),
+        rpc: RpcConfig { listen: ports.find(options.rpc_port, number)?, cors: Vec::new() },
+        p2p: P2pConfig { listen: vec![p2p], peers: Vec::new() },
+        web: WebConfig { listen: ports.find(options.web_port, number)? },
+        mining: MiningConfig {
+            enabled: options.mining_threads > 0,
+            threads: options.mining_threads,
+            reward_to: Some(reward_to),
+        },
+        storage: StorageConfig { sync: options.sync },
+        log: LogConfig::default(),
+    };
+    Ok(NodePlan { name: config.name.clone(), key_seed, peer, p2p, config })
+}
+
+/// The rewards of node `i` go to `dev<i>`.
+fn reward_address(index: usize) -> Address {
+    let mut accounts = accounts::dev_accounts();
+    let index = index % accounts.len();
+    accounts.swap_remove(index).1
+}
+
+fn links(nodes: &[NodePlan], ports: &mut Ports) -> Result<Vec<Link>, TestnetError> {
+    let mut links = Vec::new();
+    for from in 0..nodes.len() {
+        for (to, node) in nodes.iter().enumerate().filter(|(to, _)| *to != from) {
+            links.push(Link { from, to, listen: ports.any()?, target: node.p2p });
+        }
+    }
+    Ok(links)
+}
+
+/// Gives every node the address of every other: its own, or the proxy's for that pair.
+fn connect(nodes: &mut [NodePlan], links: &[Link]) {
+    let peers: Vec<(PeerName, SocketAddr)> = nodes.iter().map(|node| (node.peer, node.p2p)).collect();
+    for (from, node) in nodes.iter_mut().enumerate() {
+        for (to, (peer, direct)) in peers.iter().enumerate().filter(|(to, _)| *to != from) {
+            let proxied = links.iter().find(|link| link.from == from && link.to == to);
+            let address = proxied.map_or(*direct, |link| link.listen);
+            node.config.p2p.peers.push(format!("/ip4/{}/tcp/{}/p2p/{peer}", address.ip(), address.port()));
+        }
+    }
+}
+
+/// Finds free loopback ports, and holds them until the plan is made so that none is given twice.
+#[derive(Default)]
+struct Ports {
+    held: Vec<TcpListener>,
+}
+
+impl Ports {
+    /// `first + number` if it is free, else the next free port above it.
+    fn find(&mut self, first: u16, number: u16) -> Result<SocketAddr, TestnetError> {
+        let start = first.checked_add(number).ok_or(TestnetError::NoPort(first))?;
+        for port in start..=start.saturating_add(200) {
+            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                return self.hold(listener);
+            }
+        }
+        Err(TestnetError::NoPort(start))
+    }
+
+    fn any(&mut self) -> Result<SocketAddr, TestnetError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|_| TestnetError::NoPort(0))?;
+        self.hold(listener)
+    }
+
+    fn hold(&mut self, listener: TcpListener) -> Result<SocketAddr, TestnetError> {
+        let address = listener.local_addr().map_err(|_| TestnetError::NoPort(0))?;
+        self.held.push(listener);
+        Ok(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            nodes: 4,
+            mining_threads: 1,
+            seed: Some(1),
+            rpc_port: 38_545,
+            p2p_port: 40_300,
+            web_port: 39_100,
+            sync: true,
+            faults: false,
+            hash_rate: 1e6,
+            spacing_seconds: 2,
+            roomy: false,
+        }
+    }
+
+    #[test]
+    fn every_node_knows_every_other_and_has_ports_of_its_own() {
+        let plan = Plan::new(&options()).expect("free ports");
+        let mut ports: Vec<u16> = plan
+            .nodes
+            .iter()
+            .flat_map(|node| [node.p2p, node.config.rpc.listen, node.config.web.listen])
+            .map(|address| address.port())
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 12);
+        for (index, node) in plan.nodes.iter().enumerate() {
+            assert_eq!(node.config.p2p.peers.len(), 3);
+            assert!(!node.config.p2p.peers.iter().any(|peer| peer.contains(&plan.nodes[index].peer.to_string())));
+            assert_eq!(node.config.check().map_err(|error| error.to_string()), Ok(()));
+        }
+        assert_eq!(plan.genesis.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_seed_repeats_keys_and_chain_id_and_no_seed_does_not() {
+        let first = Plan::new(&options()).expect("free ports");
+        let second = Plan::new(&options()).expect("free ports");
+        assert_eq!(first.genesis.chain_id, second.genesis.chain_id);
+        assert_eq!(first.nodes[2].key_seed, second.nodes[2].key_seed);
+        let unseeded = || Plan::new(&Options { seed: None, ..options() }).expect("free ports").genesis.salt;
+        assert_ne!(unseeded(), unseeded());
+    }
+
+    #[test]
+    fn with_faults_every_link_goes_through_the_proxy() {
+        let plan = Plan::new(&Options { faults: true, ..options() }).expect("free ports");
+        assert_eq!(plan.links.len(), 12);
+        for link in &plan.links {
+            let port = format!("/tcp/{}/", link.listen.port());
+            assert!(plan.nodes[link.from].config.p2p.peers.iter().any(|peer| peer.contains(&port)));
+            assert_eq!(link.target, plan.nodes[link.to].p2p);
+        }
+    }
+
+    #[test]
+    fn the_first_target_follows_the_measured_rate() {
+        let bits = |hash_rate| first_target(&Options { hash_rate, ..options() });
+        assert_ne!(bits(1e6), bits(1e8));
+    }
+
+    #[test]
+    fn counts_out_of_range_are_refused() {
+        for nodes in [0, 17] {
+            assert!(matches!(
+                Plan::new(&Options { nodes, ..options() }),
+                Err(TestnetError::NodeCount { most: 16, .. })
+            ));
+        }
+    }
+}
