@@ -1,0 +1,129 @@
+//! What a step asks for, and the context in which it asks.
+//!
+//! A step writes its effects into its [`Context`]. They do not reach the driver from there: the
+//! [`Replica`](crate::replica::Replica) seals them with the journal frame that holds the step's records.
+
+use alloy_primitives::Bytes;
+use synod_types::{BlockHash, Position, UnixMillis};
+
+use crate::protocol::{Peer, Protocol};
+use crate::random::Random;
+use crate::time::Time;
+
+/// What the driver is to do.
+#[derive(Debug)]
+pub enum Effect<P: Protocol> {
+    /// Send to one peer; it may get lost.
+    Send {
+        /// To whom.
+        to: Peer,
+        /// What.
+        message: P::Message,
+    },
+    /// Send to all (gossip, or every member); it may get lost.
+    Broadcast(P::Message),
+    /// Execute the block, append it to the block log, and answer `Executed` once that is durable, or
+    /// `Refused`. Appends and rewinds are carried out in the order in which they were asked for.
+    Append {
+        /// The block's place: its parent is the block applied before.
+        position: Position,
+        /// The block's hash, where the protocol knows it before execution (proof of work).
+        block_hash: BlockHash,
+        /// The block's canonical bytes (proof of work), or the payload's.
+        body: Bytes,
+        /// The highest position that is settled once this block is applied.
+        settled: Position,
+    },
+    /// Undo applied blocks until this one is the tip. The block log records it; there is no answer.
+    Rewind {
+        /// The place of the new tip.
+        to: Position,
+        /// The new tip.
+        block_hash: BlockHash,
+    },
+    /// Read a block that was once appended from the block log; the answer is `Loaded`.
+    Load {
+        /// Which.
+        block_hash: BlockHash,
+    },
+    /// Begin a job; its end is `Done`.
+    Start(P::Job),
+    /// Give up every job begun before; their results no longer matter.
+    Cancel,
+    /// A peer misbehaved: lower its score, disconnect it, keep evidence.
+    Accuse {
+        /// Who.
+        peer: Peer,
+        /// What it did.
+        fault: P::Fault,
+    },
+    /// Something that people and subscribers should hear of.
+    Tell(P::Event),
+}
+
+/// A step's surroundings: the time, the generator, and where its effects go.
+pub struct Context<'a, P: Protocol> {
+    now: Time,
+    wall: UnixMillis,
+    random: &'a mut Random,
+    records: &'a mut Vec<P::Record>,
+    effects: &'a mut Vec<Effect<P>>,
+}
+
+impl<'a, P: Protocol> Context<'a, P> {
+    /// For the replica alone, which owns the lists.
+    pub(crate) fn new(
+        now: Time,
+        wall: UnixMillis,
+        random: &'a mut Random,
+        records: &'a mut Vec<P::Record>,
+        effects: &'a mut Vec<Effect<P>>,
+    ) -> Self {
+        Self { now, wall, random, records, effects }
+    }
+
+    /// Monotonic time, for timers.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The wall clock, for block times; it may jump.
+    pub fn wall(&self) -> UnixMillis {
+        self.wall
+    }
+
+    /// The seeded generator.
+    pub fn random(&mut self) -> &mut Random {
+        self.random
+    }
+
+    /// Asks for `record` to be in the journal before any effect of this step that is a promise leaves.
+    pub fn persist(&mut self, record: P::Record) {
+        self.records.push(record);
+    }
+
+    /// Asks for `effect`.
+    pub fn effect(&mut self, effect: Effect<P>) {
+        self.effects.push(effect);
+    }
+
+    /// Asks for `message` to be sent to `to`.
+    pub fn send(&mut self, to: Peer, message: P::Message) {
+        self.effect(Effect::Send { to, message });
+    }
+
+    /// Asks for `message` to be sent to all.
+    pub fn broadcast(&mut self, message: P::Message) {
+        self.effect(Effect::Broadcast(message));
+    }
+
+    /// Reports a peer's misbehaviour.
+    pub fn accuse(&mut self, peer: Peer, fault: P::Fault) {
+        self.effect(Effect::Accuse { peer, fault });
+    }
+
+    /// Tells people and subscribers.
+    pub fn tell(&mut self, event: P::Event) {
+        self.effect(Effect::Tell(event));
+    }
+}
