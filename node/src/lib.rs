@@ -3,4 +3,5 @@
 pub mod config;
 pub mod home;
 pub mod logging;
+pub mod network;
 pub mod rpc;

@@ -1,0 +1,71 @@
+//! A token bucket: what a peer may ask of us, in bursts and on average (P2P-5).
+
+use std::time::Instant;
+
+/// Tokens that grow back with time, up to a burst. Debts are allowed: an answer's size is known only afterwards.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    tokens: f64,
+    burst: f64,
+    per_second: f64,
+    filled: Instant,
+}
+
+impl Bucket {
+    pub(super) fn new(burst: u32, per_second: u32, now: Instant) -> Self {
+        Self {
+            tokens: f64::from(burst),
+            burst: f64::from(burst),
+            per_second: f64::from(per_second),
+            filled: now,
+        }
+    }
+
+    /// Takes one token, if one is there.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        let there = self.tokens >= 1.0;
+        if there {
+            self.tokens -= 1.0;
+        }
+        there
+    }
+
+    /// Takes what an answer turned out to cost, into debt if need be.
+    pub(super) fn charge(&mut self, tokens: u32) {
+        self.tokens -= f64::from(tokens);
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let grown = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + grown).min(self.burst);
+        self.filled = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn p2p_5_a_burst_is_allowed_once_and_grows_back() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(3, 2, start);
+        assert_eq!((0..5).filter(|_| bucket.take(start)).count(), 3);
+        let later = start + Duration::from_millis(1100);
+        assert_eq!((0..5).filter(|_| bucket.take(later)).count(), 2);
+        let much_later = start + Duration::from_secs(1000);
+        assert_eq!((0..5).filter(|_| bucket.take(much_later)).count(), 3);
+    }
+
+    #[test]
+    fn p2p_5_a_large_answer_is_a_debt_to_wait_out() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(3, 2, start);
+        assert!(bucket.take(start));
+        bucket.charge(4);
+        assert!(!bucket.take(start + Duration::from_secs(1)));
+        assert!(bucket.take(start + Duration::from_secs(2)));
+    }
+}

@@ -1,0 +1,190 @@
+//! What the network tells the node, and the bounded way in which it does.
+//!
+//! Events wait in one channel, bounded in number; the bytes that wait in it are bounded by three budgets: direct
+//! messages of configured and reserved peers, those of strangers, and gossip. A direct stream whose event finds no
+//! room is simply not read on (back-pressure, down to the sender's queue); gossip that finds none is dropped and counted,
+//! transactions sooner than blocks (P2P-8). For one peer the order is `Connected`, its messages as it sent them, `Disconnected`.
+
+use super::kind::{GossipId, Topic};
+use super::name::PeerName;
+use alloy_primitives::Bytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// What happened.
+#[derive(Debug)]
+pub enum NetworkEvent {
+    /// A peer of our chain is there: its hello was good, messages will arrive.
+    Connected {
+        /// Who.
+        peer: PeerName,
+        /// The socket on its side of the connection (or a proxy's).
+        address: SocketAddr,
+        /// Whether we dialled.
+        outbound: bool,
+    },
+    /// The peer is gone.
+    Disconnected {
+        /// Who.
+        peer: PeerName,
+    },
+    /// A gossiped message that must get a verdict: [`Network::report`](super::Network::report).
+    Gossip {
+        /// What to report on.
+        id: GossipId,
+        /// Its topic.
+        topic: Topic,
+        /// Who brought it, not who made it.
+        from: PeerName,
+        /// The content.
+        data: Bytes,
+    },
+    /// A direct message.
+    Message {
+        /// Who sent it.
+        from: PeerName,
+        /// The content.
+        data: Bytes,
+    },
+    /// A request that waits for its answer.
+    Request {
+        /// Who asks.
+        from: PeerName,
+        /// The question.
+        data: Bytes,
+        /// Where the answer goes.
+        reply: Reply,
+    },
+}
+
+/// The way back to whoever asked. Dropping it refuses.
+#[derive(Debug)]
+pub struct Reply(oneshot::Sender<Bytes>);
+
+impl Reply {
+    pub(super) fn new() -> (Self, oneshot::Receiver<Bytes>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Answers: at most [`RESPONSE_LIMIT`](super::RESPONSE_LIMIT) bytes, or the peer is told that we refuse.
+    pub fn send(self, answer: Bytes) {
+        // An asker that is gone needs no answer.
+        let _ = self.0.send(answer);
+    }
+
+    /// Says that there is no answer here.
+    pub fn refuse(self) {}
+}
+
+/// The events, in order.
+#[derive(Debug)]
+pub struct NetworkEvents(mpsc::Receiver<Delivery>);
+
+impl NetworkEvents {
+    /// The next event; `None` once the network has shut down and all was read.
+    pub async fn recv(&mut self) -> Option<NetworkEvent> {
+        self.0.recv().await.map(|delivery| delivery.event)
+    }
+
+    /// The next event, if there is one now.
+    pub fn try_recv(&mut self) -> Option<NetworkEvent> {
+        self.0.try_recv().ok().map(|delivery| delivery.event)
+    }
+
+    /// The next event, for a plain thread; `None` once the network has shut down and all was read.
+    pub fn blocking_recv(&mut self) -> Option<NetworkEvent> {
+        self.0.blocking_recv().map(|delivery| delivery.event)
+    }
+}
+
+/// An event and its share of a budget, given back when the node takes the event.
+#[derive(Debug)]
+struct Delivery {
+    event: NetworkEvent,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+/// The way into the events' channel.
+#[derive(Clone)]
+pub(super) struct Door {
+    sender: mpsc::Sender<Delivery>,
+    gossip: Arc<Semaphore>,
+}
+
+/// The node has dropped its events.
+#[derive(Debug)]
+pub(super) struct NodeGone;
+
+impl Door {
+    pub(super) fn new(events: usize, gossip_bytes: usize) -> (Self, NetworkEvents) {
+        let (sender, receiver) = mpsc::channel(events.max(8));
+        (Self { sender, gossip: Arc::new(Semaphore::new(gossip_bytes)) }, NetworkEvents(receiver))
+    }
+
+    /// Waits for room: this is the back-pressure on a peer's stream.
+    pub(super) async fn deliver(
+        &self,
+        event: NetworkEvent,
+        share: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), NodeGone> {
+        self.sender.send(Delivery { event, _share: share }).await.map_err(|_| NodeGone)
+    }
+
+    /// Delivers if there is room now; used while shutting down.
+    pub(super) fn try_deliver(&self, event: NetworkEvent) -> bool {
+        self.sender.try_send(Delivery { event, _share: None }).is_ok()
+    }
+
+    /// Delivers gossip if there is room for its topic; says whether it did.
+    pub(super) fn offer_gossip(&self, id: GossipId, data: Bytes) -> bool {
+        let topic = id.topic;
+        let crowded = self.sender.capacity() < self.sender.max_capacity() / 4;
+        if crowded && topic == Topic::Transactions {
+            return false;
+        }
+        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let Ok(share) = Arc::clone(&self.gossip).try_acquire_many_owned(bytes) else {
+            return false;
+        };
+        let event = NetworkEvent::Gossip { id, topic, from: id.from, data };
+        match self.sender.try_send(Delivery { event, _share: Some(share) }) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn id(topic: Topic) -> GossipId {
+        GossipId { topic, content: [0; 32], from: PeerName::from_bytes([1; 32]) }
+    }
+
+    #[tokio::test]
+    async fn p2p_8_gossip_gives_way_transactions_first() {
+        let (door, mut events) = Door::new(8, 1000);
+        let taken =
+            |topic| (0..20).filter(|_| door.offer_gossip(id(topic), Bytes::from_static(b"x"))).count();
+        assert_eq!(taken(Topic::Transactions), 7);
+        assert_eq!(taken(Topic::Blocks), 1);
+        assert!(events.recv().await.is_some());
+        assert!(!door.offer_gossip(id(Topic::Transactions), Bytes::new()));
+        assert!(door.offer_gossip(id(Topic::Blocks), Bytes::new()));
+    }
+
+    #[tokio::test]
+    async fn p2p_8_waiting_gossip_is_bounded_in_bytes_until_the_node_takes_it() {
+        let (door, mut events) = Door::new(100, 1000);
+        let offer = || door.offer_gossip(id(Topic::Blocks), vec![0; 600].into());
+        assert!(offer());
+        assert!(!offer());
+        assert!(events.recv().await.is_some());
+        assert!(offer());
+    }
+}
