@@ -3,5 +3,6 @@
 pub mod config;
 pub mod home;
 pub mod logging;
+pub mod miner;
 pub mod network;
 pub mod rpc;
