@@ -7,11 +7,15 @@
 //! - [`network`]: commands on all of them, as `synod testnet` gives them.
 //! - [`proxy`]: the process that links run through when they are to be cut.
 //! - [`accounts`]: the accounts that every test network funds.
+//! - [`client`], [`load`], [`soak`]: transfers from outside, kills under load, and what must not be forgotten.
 
 pub mod accounts;
+pub mod client;
 pub mod error;
 pub mod folder;
+pub mod load;
 pub mod network;
 pub mod plan;
 pub mod process;
 pub mod proxy;
+pub mod soak;

@@ -1,0 +1,155 @@
+//! A steady load of signed transfers, and the memory of what was acknowledged.
+//!
+//! Each funded `devN` account pays small amounts to addresses of its own, one transaction after another.
+//! A transfer counts as acknowledged once a node reported it in a block at least six deep (A5): from then
+//! on, in a run without partitions, no node may ever deny it.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use synod_node::rpc::types::TransactionStatus;
+use synod_types::{Gas, NativeTransaction, SecretKey, Transaction, TransactionId};
+
+use crate::accounts;
+use crate::client::Client;
+use crate::error::TestnetError;
+
+/// Depth from which a transfer counts as acknowledged.
+pub const ACKNOWLEDGED_DEPTH: u64 = 6;
+/// Transfers that one account has under way at a time.
+const WINDOW: u64 = 16;
+/// Wei moved by each transfer.
+const VALUE: u128 = 1_000_000_000_000_000;
+
+/// One account that pays.
+#[derive(Debug)]
+struct Payer {
+    key: SecretKey,
+    address: Address,
+    /// The lowest nonce that is not known to be included.
+    done: u64,
+    /// Submitted and not acknowledged yet: nonce to transaction.
+    waiting: BTreeMap<u64, (TransactionId, Transaction)>,
+}
+
+/// The load.
+#[derive(Debug)]
+pub struct Load {
+    chain_id: u64,
+    genesis: B256,
+    payers: Vec<Payer>,
+    /// Acknowledged transfers, with the height at which they were seen.
+    acknowledged: BTreeMap<TransactionId, u64>,
+    submitted: u64,
+}
+
+impl Load {
+    /// A load from the first `payers` funded accounts, continuing where the chain stands.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn new(client: &Client, payers: u8) -> Result<Self, TestnetError> {
+        let status = client.status().await?;
+        let mut list = Vec::new();
+        for index in 0..payers.min(accounts::DEV_ACCOUNTS) {
+            let key = accounts::dev_key(index);
+            let address = synod_types::address::address_of(&key.public());
+            let done = client.account(&address).await?.nonce;
+            list.push(Payer { key, address, done, waiting: BTreeMap::new() });
+        }
+        Ok(Self {
+            chain_id: status.chain_id,
+            genesis: status.genesis_hash,
+            payers: list,
+            acknowledged: BTreeMap::new(),
+            submitted: 0,
+        })
+    }
+
+    /// How many transfers were submitted.
+    pub fn submitted(&self) -> u64 {
+        self.submitted
+    }
+
+    /// The acknowledged transfers.
+    pub fn acknowledged(&self) -> &BTreeMap<TransactionId, u64> {
+        &self.acknowledged
+    }
+
+    /// Tops every payer up to its window through `client`. A refusal or a dead node is no error: the same
+    /// bytes are submitted again on the next call, which is idempotent.
+    pub async fn submit(&mut self, client: &Client) {
+        let Ok(fees) = client.fees().await else { return };
+        let fee = fees.next_base_fee.max(fees.base_fee).saturating_mul(4).saturating_add(fees.suggested_tip);
+        for payer in &mut self.payers {
+            for nonce in payer.done..payer.done.saturating_add(WINDOW) {
+                let (chain_id, genesis) = (self.chain_id, self.genesis);
+                let (_, transaction) = payer.waiting.entry(nonce).or_insert_with(|| {
+                    transfer(&payer.key, chain_id, genesis, nonce, fee, fees.suggested_tip)
+                });
+                if client.submit(transaction).await.is_ok() {
+                    self.submitted += 1;
+                }
+            }
+        }
+    }
+
+    /// Asks `client` about everything that waits, and moves what is deep enough to the acknowledged.
+    pub async fn observe(&mut self, client: &Client) {
+        for payer in &mut self.payers {
+            let Ok(account) = client.account(&payer.address).await else { return };
+            let nonces: Vec<u64> = payer.waiting.range(..account.nonce).map(|(nonce, _)| *nonce).collect();
+            for nonce in nonces {
+                let (id, _) = payer.waiting[&nonce];
+                let Ok(view) = client.transaction(id).await else { return };
+                let deep = view.depth.is_some_and(|depth| depth >= ACKNOWLEDGED_DEPTH);
+                if view.status == TransactionStatus::Included && deep {
+                    let height = view.height.map_or(0, |height| height.0);
+                    self.acknowledged.insert(id, height);
+                    payer.waiting.remove(&nonce);
+                    payer.done = payer.done.max(nonce + 1);
+                }
+            }
+        }
+    }
+
+    /// The acknowledged transfers that `client` denies.
+    ///
+    /// # Errors
+    /// The node does not answer.
+    pub async fn denied(&self, client: &Client) -> Result<Vec<TransactionId>, TestnetError> {
+        let mut denied = Vec::new();
+        for &id in self.acknowledged.keys() {
+            if client.transaction(id).await?.status != TransactionStatus::Included {
+                denied.push(id);
+            }
+        }
+        Ok(denied)
+    }
+}
+
+fn transfer(
+    key: &SecretKey,
+    chain_id: u64,
+    genesis: B256,
+    nonce: u64,
+    max_fee: u128,
+    max_tip: u128,
+) -> (TransactionId, Transaction) {
+    let digest = synod_types::hash::sha256(&[b"synod/load/v1", &key.public().0, &(nonce % 64).to_be_bytes()]);
+    let native = NativeTransaction {
+        chain_id,
+        sender: key.public(),
+        nonce,
+        max_fee,
+        max_tip: max_tip.min(max_fee),
+        gas_limit: Gas(21_000),
+        to: Some(Address::from_slice(&digest[12..])),
+        value: U256::from(VALUE),
+        data: Bytes::new(),
+        access_list: Vec::new(),
+        valid_until: None,
+    };
+    let id = TransactionId(synod_types::hash::sha256(&[&native.signed_bytes(genesis)]));
+    (id, Transaction::Native(native.sign(genesis, key)))
+}
