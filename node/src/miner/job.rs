@@ -166,3 +166,90 @@ fn roll_time(header: &mut [u8; 80], seconds: u32) {
 fn little_endian(header: &[u8; 80], at: usize) -> u32 {
     u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn job(nonces: Range<u64>, extra_nonces: Range<u64>, time_roll_s: u32) -> Job {
+        let template = |extra_nonce: u64| {
+            let mut header = [7; 80];
+            header[36..44].copy_from_slice(&extra_nonce.to_le_bytes());
+            header[TIME].copy_from_slice(&1000u32.to_le_bytes());
+            header
+        };
+        let template = Arc::new(template);
+        Job {
+            id: JobId(1),
+            template,
+            target: U256::ZERO,
+            nonces,
+            extra_nonces,
+            time_roll_s,
+            search_on: false,
+        }
+    }
+
+    #[test]
+    fn pow_11_units_cover_every_header_and_nonce_once() {
+        // Two whole units and a part of one for each header.
+        let nonces = 10..2 * UNIT_NONCES + 500;
+        let active = Active::new(job(nonces.clone(), 5..8, 1));
+        let mut expected = Vec::new();
+        for time in [1000, 1001] {
+            for extra_nonce in 5..8 {
+                expected.push((time, extra_nonce, nonces.clone()));
+            }
+        }
+
+        let mut covered: Vec<(u32, u64, Range<u64>)> = Vec::new();
+        while let Some(work) = active.take() {
+            let header = work.puzzle.header(0);
+            assert_eq!(header[36..44], work.extra_nonce.to_le_bytes());
+            let time = little_endian(&header, TIME.start);
+            match covered.last_mut() {
+                Some((t, x, range)) if (*t, *x) == (time, work.extra_nonce) => {
+                    assert_eq!(range.end, work.nonces.start);
+                    range.end = work.nonces.end;
+                }
+                _ => covered.push((time, work.extra_nonce, work.nonces)),
+            }
+        }
+        assert_eq!(covered, expected);
+    }
+
+    #[test]
+    fn pow_11_the_last_unit_finished_is_the_one_that_exhausts() {
+        let active = Active::new(job(0..NONCES, 0..2, 0));
+        let mut taken = 0;
+        while active.take().is_some() {
+            taken += 1;
+        }
+        assert_eq!(taken, 2 * NONCES / UNIT_NONCES);
+        assert!(active.take().is_none() && !active.has_untaken());
+        assert!((1..taken).all(|_| !active.finish_unit()));
+        assert!(active.finish_unit());
+    }
+
+    #[test]
+    fn a_space_without_headers_is_empty_and_an_endless_one_does_not_overflow() {
+        for (nonces, extra_nonces) in
+            [(0..0, 0..5), (0..NONCES, 5..5), (9..3, 0..1), (NONCES..2 * NONCES, 0..1)]
+        {
+            let active = Active::new(job(nonces, extra_nonces, 3));
+            assert!(active.is_empty() && active.take().is_none());
+        }
+        let endless = Active::new(job(0..u64::MAX, 0..u64::MAX, u32::MAX));
+        assert_eq!(endless.units, 1 << 63);
+        assert_eq!(endless.take().unwrap().nonces, 0..UNIT_NONCES);
+    }
+
+    #[test]
+    fn only_the_first_solution_counts_unless_the_job_goes_on() {
+        let active = Active::new(job(0..NONCES, 0..1, 0));
+        assert!(active.accept_solution() && active.is_over() && !active.accept_solution());
+        let active = Active::new(Job { search_on: true, ..job(0..NONCES, 0..1, 0) });
+        assert!(active.accept_solution() && active.accept_solution() && !active.is_over());
+    }
+}

@@ -79,3 +79,74 @@ impl Share {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lets a thread of this speed hash for a while on a clock of its own.
+    fn run(pace: &mut Pace, hashes_a_second: u64, share: Share, chunks: usize) -> (Duration, Duration) {
+        let (mut worked, mut rested) = (Duration::ZERO, Duration::ZERO);
+        for _ in 0..chunks {
+            let chunk = pace.cut(&mut (0..1 << 32));
+            let hashes = chunk.end - chunk.start;
+            let took = Duration::from_nanos(hashes * 1_000_000_000 / hashes_a_second);
+            pace.learn(hashes, took, share);
+            worked += took;
+            if let Some(rest) = pace.rest() {
+                pace.rested(rest + Duration::from_micros(60));
+                rested += rest + Duration::from_micros(60);
+            }
+        }
+        (worked, rested)
+    }
+
+    #[test]
+    fn a_thread_of_any_speed_looks_up_about_every_millisecond() {
+        for hashes_a_second in [2_000_000, 10_000_000, 50_000_000, 120_000_000] {
+            let mut pace = Pace::new();
+            run(&mut pace, hashes_a_second, Share::FULL, 50);
+            let chunk = pace.cut(&mut (0..1 << 32));
+            let chunk_us = (chunk.end - chunk.start) * 1_000_000 / hashes_a_second;
+            assert!((900..=1100).contains(&chunk_us), "{chunk_us} us at {hashes_a_second} hashes a second");
+        }
+    }
+
+    #[test]
+    fn one_interrupted_chunk_changes_the_pace_by_no_more_than_half() {
+        let mut pace = Pace::new();
+        run(&mut pace, 40_000_000, Share::FULL, 50);
+        let before = pace.chunk;
+        pace.learn(before, Duration::from_secs(3600), Share::FULL);
+        assert_eq!(pace.chunk, before / 2);
+    }
+
+    #[test]
+    fn a_share_is_kept_over_time_although_rests_run_late() {
+        for per_mille in [10, 250, 500, 900] {
+            let (worked, rested) = run(&mut Pace::new(), 40_000_000, Share::per_mille(per_mille), 2000);
+            let share = worked.as_micros() * 1000 / (worked + rested).as_micros();
+            assert!(
+                share.abs_diff(u128::from(per_mille)) <= per_mille as u128 / 50 + 1,
+                "{share} of {per_mille}"
+            );
+        }
+        let (_, rested) = run(&mut Pace::new(), 40_000_000, Share::FULL, 2000);
+        assert_eq!(rested, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_chunk_is_cut_off_what_is_left_and_never_beyond_it() {
+        let pace = Pace::new();
+        let mut left = 0..pace.chunk + 7;
+        assert_eq!(pace.cut(&mut left), 0..pace.chunk);
+        assert_eq!(pace.cut(&mut left), pace.chunk..pace.chunk + 7);
+        assert!(left.is_empty());
+    }
+
+    #[test]
+    fn a_share_stays_within_its_bounds() {
+        assert_eq!(Share::per_mille(0).as_per_mille(), 1);
+        assert_eq!(Share::per_mille(5000), Share::FULL);
+    }
+}

@@ -112,3 +112,32 @@ fn hash_for(kernel: Kernel, thread: usize, duration: Duration) -> u64 {
     }
     hashes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measurement_counts_every_thread() {
+        let rate = measure(Kernel::best(), 2, Duration::from_millis(1));
+        // Each thread does at least one chunk before it looks at the clock.
+        assert!(rate.hashes >= 2 << 14, "{rate:?}");
+        assert!(rate.per_second() > 0.0);
+    }
+
+    #[test]
+    fn two_snapshots_make_a_rate_for_each_thread_and_for_all() {
+        let counters = [Counter::default(), Counter::default()];
+        counters[0].add(5);
+        let earlier = Snapshot::of(&counters);
+        counters[0].add(300);
+        counters[1].add(100);
+        let later = Snapshot { at: earlier.at + Duration::from_secs(2), ..Snapshot::of(&counters) };
+        let by_thread: Vec<f64> = later.since(&earlier).into_iter().map(HashRate::per_second).collect();
+        assert_eq!(by_thread, [150.0, 50.0]);
+        assert_eq!(later.total_since(&earlier).per_second(), 200.0);
+        assert_eq!(later.total(), 405);
+        let none = earlier.total_since(&later);
+        assert_eq!((none.hashes, none.per_second()), (0, 0.0));
+    }
+}
