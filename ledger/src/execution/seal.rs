@@ -1,0 +1,89 @@
+//! Making the block out of what execution did, and comparing it with one that somebody else made.
+
+use synod_types::block::{FORMAT_VERSION, HEADER_VERSION, transactions_root};
+use synod_types::hash::list_root;
+use synod_types::receipt::logs_bloom;
+use synod_types::{
+    B256, Block, Commitment, Epoch, Header, Height, Position, Slot, UnixMillis, VerifiedTransaction, codec,
+};
+
+use super::{Outcome, Parent, Rules};
+
+/// The block of an outcome, with the root that the state tree has after it. `bits` is the miner's target;
+/// the nonces are zero.
+pub fn seal(rules: &Rules, parent: &Parent, outcome: &Outcome, state_root: B256, bits: u32) -> Block {
+    let transactions: Vec<_> =
+        outcome.included.iter().map(VerifiedTransaction::transaction).cloned().collect();
+    let commitment = Commitment {
+        format: FORMAT_VERSION,
+        position: outcome.position,
+        height: outcome.height,
+        millis: (outcome.time.0 % 1000) as u16,
+        transactions_root: transactions_root(&transactions),
+        state_root,
+        receipts_root: list_root(outcome.receipts.iter().map(codec::encode)),
+        logs_bloom: logs_bloom(&outcome.receipts),
+        gas_used: outcome.gas_used,
+        gas_limit: rules.limits.block_gas,
+        base_fee: outcome.base_fee,
+        proposer: outcome.proposer,
+        fee_recipient: outcome.fee_recipient,
+        next_committee: B256::ZERO,
+        extra_nonce: 0,
+    };
+    let header = Header {
+        version: HEADER_VERSION,
+        parent: parent.hash,
+        commitment: commitment.digest(),
+        time: outcome.time.seconds() as u32,
+        bits,
+        nonce: 0,
+    };
+    Block { header, commitment, transactions }
+}
+
+/// The first field in which a block differs from the one that its payload builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("its {0} is not what its payload builds")]
+pub struct Difference(pub &'static str);
+
+/// Compares everything but bits, nonce and extra nonce, which come from outside. `theirs` has passed
+/// [`Block::check_body`], so that its header binds its commitment and its transactions.
+///
+/// # Errors
+/// The first [`Difference`].
+pub fn compare(built: &Block, theirs: &Block) -> Result<(), Difference> {
+    let (ours, other) = (&built.commitment, &theirs.commitment);
+    let fields = [
+        ("header version", built.header.version == theirs.header.version),
+        ("parent", built.header.parent == theirs.header.parent),
+        ("time", built.header.time == theirs.header.time && ours.millis == other.millis),
+        ("format version", ours.format == other.format),
+        ("position", ours.position == other.position),
+        ("height", ours.height == other.height),
+        ("base fee", ours.base_fee == other.base_fee),
+        ("gas limit", ours.gas_limit == other.gas_limit),
+        ("gas used", ours.gas_used == other.gas_used),
+        ("transactions root", ours.transactions_root == other.transactions_root),
+        ("receipts root", ours.receipts_root == other.receipts_root),
+        ("logs bloom", ours.logs_bloom == other.logs_bloom),
+        ("proposer", ours.proposer == other.proposer),
+        ("fee recipient", ours.fee_recipient == other.fee_recipient),
+        ("next committee", ours.next_committee == other.next_committee),
+        ("state root", ours.state_root == other.state_root),
+    ];
+    match fields.into_iter().find(|(_, equal)| !equal) {
+        Some((name, _)) => Err(Difference(name)),
+        None => Ok(()),
+    }
+}
+
+/// Under proof of work the slot is the height, in one epoch.
+pub(super) fn position_of(height: Height) -> Position {
+    Position { epoch: Epoch(0), slot: Slot(height.0) }
+}
+
+/// The latest time that a header can hold, for times past it.
+pub(super) fn clamp_time(time: UnixMillis) -> UnixMillis {
+    UnixMillis(time.0.min(u64::from(u32::MAX) * 1000 + 999))
+}
