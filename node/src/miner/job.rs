@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_space_without_headers_is_empty_and_an_endless_one_does_not_overflow() {
         for (nonces, extra_nonces) in
-            [(0..0, 0..5), (0..NONCES, 5..5), (9..3, 0..1), (NONCES..2 * NONCES, 0..1)]
+            [(0..0, 0..5), (0..NONCES, 5..5), (Range { start: 9, end: 3 }, 0..1), (NONCES..2 * NONCES, 0..1)]
         {
             let active = Active::new(job(nonces, extra_nonces, 3));
             assert!(active.is_empty() && active.take().is_none());
