@@ -3,6 +3,7 @@
 pub mod config;
 pub mod home;
 pub mod logging;
+pub mod mempool;
 pub mod miner;
 pub mod network;
 pub mod rpc;

@@ -1,0 +1,44 @@
+//! What goes into a template: senders in line, one transaction each and round again, each by nonce.
+
+use synod_types::VerifiedTransaction;
+
+use super::queue::Entry;
+use super::{BlockRoom, Pool};
+
+impl Pool {
+    /// Transactions for the next block at this base fee, in the order in which they are to run.
+    ///
+    /// A sender whose next transaction does not fit, or does not pay the base fee, is out until the next
+    /// block: its later nonces cannot run before. Whoever waits longest is tried first in an empty block,
+    /// so that large transactions get their turn.
+    pub fn select(&self, room: BlockRoom, base_fee: u128) -> Vec<VerifiedTransaction> {
+        let mut room = room;
+        let mut selected = Vec::new();
+        let queues = self.line.values().filter_map(|sender| self.queues.get(sender));
+        let mut senders: Vec<_> = queues.map(|queue| queue.executable()).collect();
+        while !senders.is_empty() && room.transactions > 0 {
+            senders.retain_mut(|entries| match entries.next() {
+                Some(entry) if entry.transaction.native().max_fee >= base_fee && room.take(entry) => {
+                    selected.push(entry.transaction.clone());
+                    true
+                }
+                _ => false,
+            });
+        }
+        selected
+    }
+}
+
+impl BlockRoom {
+    /// Takes the entry's share if there is room for it.
+    fn take(&mut self, entry: &Entry) -> bool {
+        let gas = entry.transaction.native().gas_limit;
+        let fits = self.transactions > 0 && gas <= self.gas && entry.bytes <= self.bytes;
+        if fits {
+            self.transactions -= 1;
+            self.gas.0 -= gas.0;
+            self.bytes -= entry.bytes;
+        }
+        fits
+    }
+}
