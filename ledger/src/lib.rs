@@ -1,13 +1,34 @@
 //! The ledger: accounts and their history, from payloads that an ordering decided to durable blocks with a
 //! state root.
 //!
+//! - [`chain`]: [`Ledger`], which owns all of it: append, rewind, build, commit, prove; [`open`] starts it.
+//! - [`reader`]: [`Reader`], what other threads see: blocks, receipts, the state at recent heights.
+//! - [`verify`]: signatures, checked once, at the door.
 //! - [`execution`]: what a block does, as a pure function of parent and payload.
 //! - [`state`]: accounts at the tip and at each recent block, shared with readers.
-//! - [`trie`]: the state tree, its root, and proofs that are checked offline.
-//! - [`log`] and [`disk`]: the block log, which is the truth, over real and simulated disks.
+//! - [`trie`]: the state tree and its root; [`prove`]: proofs that are checked offline.
+//! - [`log`] and [`disk`]: the block log, which is the truth, over real and simulated disks; [`history`]: what
+//!   the ledger asks of it.
+//! - [`testing`]: what tests and benches make their chains from.
 
+pub mod chain;
 pub mod disk;
 pub mod execution;
+pub mod history;
 pub mod log;
+pub mod open;
+pub mod prove;
+pub mod reader;
+mod recent;
 pub mod state;
+pub mod testing;
 pub mod trie;
+pub mod verify;
+
+pub use chain::{AppendError, Built, Ledger, Refused, RewindError, Rewound};
+pub use history::{BlockHistory, MemoryHistory};
+pub use open::{OpenError, OpenReport, Options};
+pub use prove::AccountProof;
+pub use reader::{HistoryEntry, Located, NoState, Reader};
+pub use recent::{Executed, Included};
+pub use verify::{Door, VerifiedCache};

@@ -1,7 +1,7 @@
 //! Execution: a total, pure function from a parent and a payload to a block.
 //!
 //! [`execute`] runs a proposal's transactions in order over the parent's state and says what became of each:
-//! included with a receipt, or left out with a reason. [`seal`] makes the block, once the state tree has told
+//! included with a receipt, or left out with a reason. [`seal()`] makes the block's head, once the state tree has told
 //! the root. Nothing else flows in: no clock, no view or ballot, no order of arrival. So
 //! `build(parent, payload_of(block)) == block` in every field but the three that a miner varies (bits, nonce,
 //! extra nonce), and checking a block is building it again and comparing.

@@ -1,25 +1,28 @@
 //! Making the block out of what execution did, and comparing it with one that somebody else made.
 
-use synod_types::block::{FORMAT_VERSION, HEADER_VERSION, transactions_root};
+use synod_types::block::{FORMAT_VERSION, HEADER_VERSION};
 use synod_types::hash::list_root;
 use synod_types::receipt::logs_bloom;
-use synod_types::{
-    B256, Block, Commitment, Epoch, Header, Height, Position, Slot, UnixMillis, VerifiedTransaction, codec,
-};
+use synod_types::{B256, Commitment, Epoch, Header, Height, Position, Slot, UnixMillis, codec};
 
 use super::{Outcome, Parent, Rules};
 
-/// The block of an outcome, with the root that the state tree has after it. `bits` is the miner's target;
-/// the nonces are zero.
-pub fn seal(rules: &Rules, parent: &Parent, outcome: &Outcome, state_root: B256, bits: u32) -> Block {
-    let transactions: Vec<_> =
-        outcome.included.iter().map(VerifiedTransaction::transaction).cloned().collect();
+/// The header and commitment of an outcome, with the roots of its transactions and of the state after it.
+/// `bits` is the miner's target; the nonces are zero.
+pub fn seal(
+    rules: &Rules,
+    parent: &Parent,
+    outcome: &Outcome,
+    transactions_root: B256,
+    state_root: B256,
+    bits: u32,
+) -> (Header, Commitment) {
     let commitment = Commitment {
         format: FORMAT_VERSION,
         position: outcome.position,
         height: outcome.height,
         millis: (outcome.time.0 % 1000) as u16,
-        transactions_root: transactions_root(&transactions),
+        transactions_root,
         state_root,
         receipts_root: list_root(outcome.receipts.iter().map(codec::encode)),
         logs_bloom: logs_bloom(&outcome.receipts),
@@ -39,7 +42,7 @@ pub fn seal(rules: &Rules, parent: &Parent, outcome: &Outcome, state_root: B256,
         bits,
         nonce: 0,
     };
-    Block { header, commitment, transactions }
+    (header, commitment)
 }
 
 /// The first field in which a block differs from the one that its payload builds.
@@ -47,17 +50,17 @@ pub fn seal(rules: &Rules, parent: &Parent, outcome: &Outcome, state_root: B256,
 #[error("its {0} is not what its payload builds")]
 pub struct Difference(pub &'static str);
 
-/// Compares everything but bits, nonce and extra nonce, which come from outside. `theirs` has passed
-/// [`Block::check_body`], so that its header binds its commitment and its transactions.
+/// Compares everything but bits, nonce and extra nonce, which come from outside. `theirs` is of a block that
+/// passed [`synod_types::Block::check_body`], so that its header binds its commitment and its transactions.
 ///
 /// # Errors
 /// The first [`Difference`].
-pub fn compare(built: &Block, theirs: &Block) -> Result<(), Difference> {
-    let (ours, other) = (&built.commitment, &theirs.commitment);
+pub fn compare(built: (&Header, &Commitment), theirs: (&Header, &Commitment)) -> Result<(), Difference> {
+    let ((our_header, ours), (their_header, other)) = (built, theirs);
     let fields = [
-        ("header version", built.header.version == theirs.header.version),
-        ("parent", built.header.parent == theirs.header.parent),
-        ("time", built.header.time == theirs.header.time && ours.millis == other.millis),
+        ("header version", our_header.version == their_header.version),
+        ("parent", our_header.parent == their_header.parent),
+        ("time", our_header.time == their_header.time && ours.millis == other.millis),
         ("format version", ours.format == other.format),
         ("position", ours.position == other.position),
         ("height", ours.height == other.height),

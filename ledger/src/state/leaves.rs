@@ -4,7 +4,7 @@ use synod_types::codec;
 use synod_types::hash::sha256;
 use synod_types::{Address, B256, Height};
 
-use super::{Account, Diff, Entries, Record, RecordKey, System};
+use super::{Account, AccountChange, Diff, Entries, Record, RecordChange, RecordKey, System};
 use crate::trie::{Change, Leaf};
 
 /// An account's key.
@@ -59,15 +59,29 @@ pub fn system_leaf(system: &System) -> Leaf {
 
 /// The batch that takes the tree from the state before a block to the state after it.
 pub fn changes(diff: &Diff) -> Vec<Change> {
+    batch(diff, |change| &change.after, |change| change.after, &diff.system.1)
+}
+
+/// The batch that takes the tree from the state after a block to the state before it.
+pub fn changes_back(diff: &Diff) -> Vec<Change> {
+    batch(diff, |change| &change.before, |change| change.before, &diff.system.0)
+}
+
+fn batch(
+    diff: &Diff,
+    account: impl Fn(&AccountChange) -> &Account,
+    record: impl Fn(&RecordChange) -> Option<Record>,
+    system: &System,
+) -> Vec<Change> {
     let accounts = diff
         .accounts
         .iter()
-        .map(|change| Change { key: account_key(&change.address), value: account_value(&change.after) });
+        .map(|change| Change { key: account_key(&change.address), value: account_value(account(change)) });
     let records = diff.records.iter().map(|change| Change {
         key: record_key(&change.key),
-        value: change.after.as_ref().map(record_value),
+        value: record(change).as_ref().map(record_value),
     });
-    let system = Change { key: system_key(), value: Some(system_value(&diff.system.1)) };
+    let system = Change { key: system_key(), value: Some(system_value(system)) };
     accounts.chain(records).chain([system]).collect()
 }
 

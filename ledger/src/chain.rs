@@ -1,0 +1,354 @@
+//! The ledger whole: one owner of state, tree and block log, that appends, takes back, builds and commits.
+//!
+//! [`Ledger`] belongs to one thread. Others read through a [`Reader`](crate::reader::Reader), which it hands
+//! out and keeps up to date.
+//!
+//! **An append** goes guard, check, execute, root, compare, log, and only then changes what readers see. A
+//! refused block leaves no trace. **Durable** is what [`Ledger::commit`] returned a proof for; what was
+//! appended before it may be gone after a power cut.
+//!
+//! **A rewind** takes blocks off newest first, each with its diff. One that goes below the window starts again
+//! from genesis and replays the log; it works, and takes as long as it takes.
+
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use rand_chacha::ChaCha20Rng;
+use synod_types::block::{BodyMismatch, transactions_root};
+use synod_types::transaction::TransactionError;
+use synod_types::{
+    Address, B256, Block, BlockHash, Commitment, Genesis, Header, Height, Receipt, Transaction,
+    TransactionId, UnixMillis, VerifiedTransaction,
+};
+
+use crate::execution::{
+    self, Difference, LeftOut, Outcome, Parent, Proposal, Rules, compare, execute, fees, seal,
+};
+use crate::history::BlockHistory;
+use crate::prove::AccountProof;
+use crate::reader::Reader;
+use crate::recent::{Executed, Recent, included};
+use crate::state::{State, StateRead, View, leaves};
+use crate::trie::Trie;
+use crate::verify::{Door, verify};
+
+/// The ledger over a block log.
+pub struct Ledger<H> {
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) options: crate::open::Options,
+    pub(crate) history: Arc<Mutex<H>>,
+    pub(crate) state: State,
+    pub(crate) trie: Trie,
+    pub(crate) recent: Arc<RwLock<Recent>>,
+    pub(crate) randomness: ChaCha20Rng,
+}
+
+/// Why a block is not appended. It left no trace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// It does not stand on the head.
+    #[error("it stands on {parent}, and the head is {head}")]
+    NotOnHead {
+        /// The block's parent.
+        parent: BlockHash,
+        /// Our head.
+        head: BlockHash,
+    },
+    /// The body is not the header's: whoever sent it is to blame, and another body may match (POW-6).
+    #[error("its body is not its header's: {0}")]
+    Body(#[from] BodyMismatch),
+    /// A transaction's form or signature is bad.
+    #[error("transaction {index}: {error}")]
+    Transaction {
+        /// Its index in the block.
+        index: usize,
+        /// What is wrong.
+        error: TransactionError,
+    },
+    /// A transaction cannot be charged, so that no honest builder includes it.
+    #[error("transaction {id} cannot be in it: {reason}")]
+    LeftOut {
+        /// Which.
+        id: TransactionId,
+        /// Why.
+        reason: LeftOut,
+    },
+    /// A field is not what the payload builds.
+    #[error(transparent)]
+    Difference(#[from] Difference),
+}
+
+impl Refused {
+    /// Whether the header may still belong to a valid block, and only this body is wrong (POW-6).
+    pub fn blames_the_body_alone(&self) -> bool {
+        matches!(self, Self::Body(_))
+    }
+}
+
+/// Why an append failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError<E> {
+    /// The block is refused; the ledger stands as before.
+    #[error("block refused: {0}")]
+    Refused(#[from] Refused),
+    /// The log failed. The ledger must not be used again (GEN-4).
+    #[error("the block log failed: {0}")]
+    History(E),
+}
+
+/// Why a rewind failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RewindError<E> {
+    /// The block is not on the current chain.
+    #[error("{0} is not on the current chain")]
+    NotOnChain(BlockHash),
+    /// The log failed, or does not replay. The ledger must not be used again (GEN-4).
+    #[error(transparent)]
+    Open(#[from] crate::open::OpenError<E>),
+}
+
+/// What a rewind took back.
+#[derive(Debug)]
+pub struct Rewound {
+    /// The blocks, newest first, bodies included: their transactions return to the pools (POW-9).
+    pub blocks: Vec<Block>,
+    /// Whether it went below the window, so that the state was replayed.
+    pub replayed: bool,
+}
+
+/// A block that was built and not appended.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// Its nonces are zero.
+    pub block: Block,
+    /// One for each transaction.
+    pub receipts: Vec<Receipt>,
+    /// Transactions of the proposal that are not in it, and why.
+    pub left_out: Vec<(VerifiedTransaction, LeftOut)>,
+}
+
+impl<H: BlockHistory> Ledger<H> {
+    /// What every block is judged by.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// The genesis document.
+    pub fn genesis(&self) -> &Arc<Genesis> {
+        &self.genesis
+    }
+
+    /// The top block.
+    pub fn head(&self) -> Arc<Executed> {
+        self.recent.read().expect(UNPOISONED).head().clone()
+    }
+
+    /// The state after the top block, for good.
+    pub fn view(&self) -> View {
+        self.state.view()
+    }
+
+    /// A handle for other threads.
+    pub fn reader(&self) -> Reader<H> {
+        Reader::new(self)
+    }
+
+    /// The base fee that a block at `time` on the head would have, in wei for each gas.
+    pub fn base_fee_at(&self, time: UnixMillis) -> u128 {
+        fees::base_fee_at(&self.rules, time, &self.state.view().system())
+    }
+
+    /// Checks transactions' forms and signatures, in one batch for those that `door` does not remember.
+    pub fn verify(
+        &mut self,
+        transactions: Vec<Transaction>,
+        door: &dyn Door,
+    ) -> Vec<Result<VerifiedTransaction, TransactionError>> {
+        verify(transactions, &self.rules, door, &mut self.randomness)
+    }
+
+    /// Builds the block that `proposal` makes on the head, for a target of `bits` (0 under a committee).
+    /// Nothing is changed.
+    pub fn build(&mut self, proposal: Proposal, bits: u32) -> Built {
+        let parent = self.parent();
+        let outcome = execute(&self.rules, &self.state.view(), &parent, proposal);
+        let inverse = self.trie.apply(&leaves::changes(&outcome.diff));
+        let state_root = self.trie.root();
+        self.trie.apply(&inverse);
+        let transactions: Vec<_> = outcome.included.iter().map(|one| one.transaction().clone()).collect();
+        let (header, commitment) =
+            seal(&self.rules, &parent, &outcome, transactions_root(&transactions), state_root, bits);
+        let block = Block { header, commitment, transactions };
+        Built { block, receipts: outcome.receipts, left_out: outcome.left_out }
+    }
+
+    /// Checks a block and puts it on top. Bits, nonces and time against the clock are the ordering's to check.
+    ///
+    /// # Errors
+    /// [`AppendError`]; after [`AppendError::Refused`] the ledger stands as before.
+    pub fn append(&mut self, block: &Block, door: &dyn Door) -> Result<Arc<Executed>, AppendError<H::Error>> {
+        let parent = self.parent();
+        if block.header.parent != parent.hash {
+            let (parent, head) = (block.header.parent, parent.hash);
+            return Err(Refused::NotOnHead { parent, head }.into());
+        }
+        block.check_body().map_err(Refused::Body)?;
+        let proposal = self.proposal_of(block, door)?;
+        let outcome = execute(&self.rules, &self.state.view(), &parent, proposal);
+        if let Some((transaction, reason)) = outcome.left_out.first() {
+            return Err(Refused::LeftOut { id: transaction.id(), reason: reason.clone() }.into());
+        }
+        let inverse = self.trie.apply(&leaves::changes(&outcome.diff));
+        let verdict = self.compare(&parent, &outcome, block);
+        let logged = verdict
+            .map_err(AppendError::from)
+            .and_then(|()| self.log().append(block).map_err(AppendError::History));
+        if let Err(error) = logged {
+            self.trie.apply(&inverse);
+            return Err(error);
+        }
+        Ok(self.install(block, outcome))
+    }
+
+    /// Takes back every block above `to`, and returns them.
+    ///
+    /// # Errors
+    /// [`RewindError`].
+    pub fn rewind(&mut self, to: &BlockHash) -> Result<Rewound, RewindError<H::Error>> {
+        let height = self.height_of(to).ok_or(RewindError::NotOnChain(*to))?;
+        let blocks = self.blocks_above(height)?;
+        if blocks.is_empty() {
+            return Ok(Rewound { blocks, replayed: false });
+        }
+        self.log().rewind(height).map_err(crate::open::OpenError::History)?;
+        let replayed = height < self.recent.read().expect(UNPOISONED).floor().height();
+        if replayed {
+            self.replay_to(height)?;
+        } else {
+            self.drop_layers(height);
+        }
+        Ok(Rewound { blocks, replayed })
+    }
+
+    /// Makes everything so far durable: one group commit.
+    ///
+    /// # Errors
+    /// The log's; then the ledger must not be used again (GEN-4).
+    pub fn commit(&mut self) -> Result<H::Durable, H::Error> {
+        self.log().commit()
+    }
+
+    /// What the head's state root says about an account, to be checked offline.
+    pub fn proof(&self, address: &Address) -> AccountProof {
+        let head = self.head();
+        let account = head.view.account(address);
+        let proof = self.trie.prove(&leaves::account_key(address));
+        AccountProof {
+            header: head.header,
+            commitment: head.commitment.clone(),
+            address: *address,
+            account,
+            proof,
+        }
+    }
+
+    /// The block with this hash on the current chain.
+    ///
+    /// # Errors
+    /// The log's.
+    pub fn block(&self, hash: &BlockHash) -> Result<Option<Block>, H::Error> {
+        self.reader().block(hash)
+    }
+
+    /// Bytes of memory that the state tree occupies.
+    pub fn tree_bytes(&self) -> usize {
+        self.trie.memory_bytes()
+    }
+
+    /// What the next block stands on.
+    fn parent(&self) -> Parent {
+        let head = self.head();
+        Parent { hash: head.hash, height: head.height() }
+    }
+
+    fn proposal_of(&mut self, block: &Block, door: &dyn Door) -> Result<Proposal, Refused> {
+        let verdicts = self.verify(block.transactions.clone(), door).into_iter().enumerate();
+        let transactions: Result<Vec<_>, _> = verdicts
+            .map(|(index, verdict)| verdict.map_err(|error| Refused::Transaction { index, error }))
+            .collect();
+        Ok(Proposal {
+            time: block.time(),
+            proposer: block.commitment.proposer,
+            fee_recipient: block.commitment.fee_recipient,
+            transactions: transactions?,
+        })
+    }
+
+    /// Compares a block with what its payload builds; the tree stands after it.
+    fn compare(&self, parent: &Parent, outcome: &Outcome, block: &Block) -> Result<(), Refused> {
+        let root = block.commitment.transactions_root;
+        let built: (Header, Commitment) =
+            seal(&self.rules, parent, outcome, root, self.trie.root(), block.header.bits);
+        Ok(compare((&built.0, &built.1), (&block.header, &block.commitment))?)
+    }
+
+    /// Shows a block that is in the tree and in the log to everyone.
+    fn install(&mut self, block: &Block, outcome: Outcome) -> Arc<Executed> {
+        let transactions = included(&outcome);
+        let diff = Arc::new(outcome.diff);
+        self.state.apply(diff.clone());
+        let executed = Arc::new(Executed {
+            hash: block.hash(),
+            header: block.header,
+            commitment: block.commitment.clone(),
+            transactions,
+            receipts: outcome.receipts,
+            diff: Some(diff),
+            view: self.state.view(),
+        });
+        let new_floor = self.recent.write().expect(UNPOISONED).push(executed.clone());
+        self.leave_window(new_floor);
+        executed
+    }
+
+    fn height_of(&self, hash: &BlockHash) -> Option<Height> {
+        let in_window = self.recent.read().expect(UNPOISONED).by_hash(hash).map(|block| block.height());
+        let genesis = || (execution::genesis_block(&self.genesis).hash() == *hash).then_some(Height(0));
+        in_window.or_else(|| self.log().height_of(hash)).or_else(genesis)
+    }
+
+    /// The bodies above a height, newest first.
+    fn blocks_above(&self, height: Height) -> Result<Vec<Block>, RewindError<H::Error>> {
+        let log = self.log();
+        let bodies = (height.0 + 1..=log.height().0).rev().map(|at| {
+            let body = log.block_at(Height(at)).map_err(crate::open::OpenError::History)?;
+            Ok(body.expect("the log has every block up to its height"))
+        });
+        bodies.collect()
+    }
+
+    /// Undoes blocks within the window, newest first.
+    fn drop_layers(&mut self, to: Height) {
+        let mut recent = self.recent.write().expect(UNPOISONED);
+        while recent.head().height() > to {
+            let top = recent.pop().expect("the floor is not above the target");
+            let diff = top.diff.clone().expect("only the floor has no diff");
+            self.trie.apply(&leaves::changes_back(&diff));
+            self.state.revert(diff);
+        }
+    }
+
+    pub(crate) fn log(&self) -> MutexGuard<'_, H> {
+        self.history.lock().expect(UNPOISONED)
+    }
+}
+
+pub(crate) const UNPOISONED: &str = "a thread that panicked with the ledger's lock stops the process";
+
+/// The hash of the root of everything: what a test compares after a history.
+impl<H: BlockHistory> Ledger<H> {
+    /// The state tree's root, recomputed from every entry of the state.
+    pub fn recount_root(&self) -> B256 {
+        Trie::from_leaves(leaves::all(&self.state.view().entries())).root()
+    }
+}

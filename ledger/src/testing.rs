@@ -1,0 +1,74 @@
+//! What the tests and the benches of this crate make their chains from.
+
+use synod_types::amount::{GWEI, SYN};
+use synod_types::genesis::{Fees, Genesis, Limits, Ordering, ProofOfWork};
+use synod_types::{
+    Address, B256, Bytes, Gas, NativeTransaction, PublicKey, SecretKey, Transaction, U256, UnixMillis,
+    VerifiedTransaction,
+};
+
+use crate::execution::Rules;
+
+/// The secret key of a small number.
+pub fn key(number: u64) -> SecretKey {
+    let mut seed = [7; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    SecretKey::from_seed(&seed)
+}
+
+/// The account of [`key`].
+pub fn account(number: u64) -> Address {
+    synod_types::address::address_of(&key(number).public())
+}
+
+/// A test network in which accounts 0 to 9 have 1,000 SYN each, and rewards mature after 5 blocks.
+pub fn genesis() -> Genesis {
+    let pow = ProofOfWork { settled_depth: 5, ..ProofOfWork::testnet(0x207f_ffff) };
+    Genesis {
+        chain_id: 7,
+        salt: B256::repeat_byte(3),
+        time: UnixMillis(1_700_000_000_000),
+        ordering: Ordering::Pow,
+        members: Vec::new(),
+        alloc: (0..10).map(|number| (account(number), U256::from(1_000 * SYN))).collect(),
+        fees: Fees::default(),
+        limits: Limits::default(),
+        pow,
+        testnet: true,
+    }
+}
+
+/// An unsigned transfer that pays up to 10 gwei, one of them as the tip.
+pub fn unsigned(rules: &Rules, from: PublicKey, nonce: u64, to: Address, value: u128) -> NativeTransaction {
+    NativeTransaction {
+        chain_id: rules.chain_id,
+        sender: from,
+        nonce,
+        max_fee: 10 * GWEI,
+        max_tip: GWEI,
+        gas_limit: Gas(21_000),
+        to: Some(to),
+        value: U256::from(value),
+        data: Bytes::new(),
+        access_list: Vec::new(),
+        valid_until: None,
+    }
+}
+
+/// Signs a transaction and takes it through the door.
+pub fn signed(rules: &Rules, from: &SecretKey, transaction: NativeTransaction) -> VerifiedTransaction {
+    let signed = Transaction::Native(transaction.sign(rules.genesis, from));
+    signed.verify(rules.chain_id, rules.genesis).expect("it was just signed")
+}
+
+/// A signed transfer of `value` wei.
+pub fn transfer(
+    rules: &Rules,
+    from: &SecretKey,
+    nonce: u64,
+    to: PublicKey,
+    value: u128,
+) -> VerifiedTransaction {
+    let to = synod_types::address::address_of(&to);
+    signed(rules, from, unsigned(rules, from.public(), nonce, to, value))
+}
