@@ -4,8 +4,8 @@ use crate::code::Code;
 use crate::interpreter::STACK_LIMIT;
 use crate::journal::{AccountId, Checkpoint, Journal};
 use crate::memory::Memory;
-use crate::transaction::Block;
 use crate::tracer::CallKind;
+use crate::transaction::Block;
 use alloy_primitives::{Address, B256, U256};
 use std::sync::Arc;
 

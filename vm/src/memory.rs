@@ -89,8 +89,7 @@ impl Memory {
     #[inline(always)]
     pub(crate) fn word(&self, offset: usize) -> U256 {
         let start = self.base + offset;
-        let bytes: &[u8; 32] =
-            self.buffer[start..].first_chunk().expect("the word was paid for by expand");
+        let bytes: &[u8; 32] = self.buffer[start..].first_chunk().expect("the word was paid for by expand");
         U256::from_be_bytes(*bytes)
     }
 
@@ -130,7 +129,13 @@ impl Memory {
     }
 
     /// Copies from a (start, length) in callers' windows, zero-filled: an inner call's call data.
-    pub(crate) fn copy_from_callers(&mut self, offset: usize, len: usize, source: (usize, usize), from: usize) {
+    pub(crate) fn copy_from_callers(
+        &mut self,
+        offset: usize,
+        len: usize,
+        source: (usize, usize),
+        from: usize,
+    ) {
         if len == 0 {
             return;
         }

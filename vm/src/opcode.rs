@@ -263,8 +263,7 @@ mod tests {
     /// EVM-7: the table knows every instruction that a static frame refuses (CALL with value aside).
     #[test]
     fn evm_7_the_writers_are_marked() {
-        let writers: Vec<_> =
-            TABLE.iter().flatten().filter(|row| row.writes).map(|row| row.name).collect();
+        let writers: Vec<_> = TABLE.iter().flatten().filter(|row| row.writes).map(|row| row.name).collect();
         let expected = "SSTORE TSTORE LOG0 LOG1 LOG2 LOG3 LOG4 CREATE CREATE2 SELFDESTRUCT";
         assert_eq!(writers.join(" "), expected);
     }

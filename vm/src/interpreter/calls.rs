@@ -59,7 +59,12 @@ type Prepared = Result<(u64, CallRequest), Halt>;
 
 /// `CALL`: (gas, address, value, input offset, input length, output offset, output length).
 #[inline(never)]
-pub(super) fn call<T>(scope: &mut Scope<'_, '_, T>, frame: &Frame, gas: u64, operands: [U256; 7]) -> Prepared {
+pub(super) fn call<T>(
+    scope: &mut Scope<'_, '_, T>,
+    frame: &Frame,
+    gas: u64,
+    operands: [U256; 7],
+) -> Prepared {
     let operands = Operands::with_value(&operands);
     if frame.is_static && !operands.value.is_zero() {
         return Err(Halt::WriteInStaticFrame);
@@ -90,7 +95,12 @@ pub(super) fn call<T>(scope: &mut Scope<'_, '_, T>, frame: &Frame, gas: u64, ope
 
 /// `CALLCODE`: another's code on one's own storage, with the value sent to oneself.
 #[inline(never)]
-pub(super) fn callcode<T>(scope: &mut Scope<'_, '_, T>, frame: &Frame, gas: u64, operands: [U256; 7]) -> Prepared {
+pub(super) fn callcode<T>(
+    scope: &mut Scope<'_, '_, T>,
+    frame: &Frame,
+    gas: u64,
+    operands: [U256; 7],
+) -> Prepared {
     let operands = Operands::with_value(&operands);
     let mut priced = price(scope, gas, &operands)?;
     if !operands.value.is_zero() {

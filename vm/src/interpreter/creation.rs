@@ -25,7 +25,12 @@ type Prepared = Result<(u64, CreateRequest), Halt>;
 
 /// `CREATE`: (value, offset, length). The address comes from creator and nonce.
 #[inline(never)]
-pub(super) fn create<T>(scope: &mut Scope<'_, '_, T>, frame: &Frame, gas: u64, operands: [U256; 3]) -> Prepared {
+pub(super) fn create<T>(
+    scope: &mut Scope<'_, '_, T>,
+    frame: &Frame,
+    gas: u64,
+    operands: [U256; 3],
+) -> Prepared {
     let [value, offset, len] = operands;
     let (gas, init_code) = init_code(scope, gas, &offset, &len)?;
     let address = create_address(&frame.address, scope.journal.account(frame.account).nonce);
@@ -35,7 +40,12 @@ pub(super) fn create<T>(scope: &mut Scope<'_, '_, T>, frame: &Frame, gas: u64, o
 /// `CREATE2` (EIP-1014): (value, offset, length, salt). The address comes from creator, salt and init
 /// code, which is hashed at a price.
 #[inline(never)]
-pub(super) fn create2<T>(scope: &mut Scope<'_, '_, T>, frame: &Frame, gas: u64, operands: [U256; 4]) -> Prepared {
+pub(super) fn create2<T>(
+    scope: &mut Scope<'_, '_, T>,
+    frame: &Frame,
+    gas: u64,
+    operands: [U256; 4],
+) -> Prepared {
     let [value, offset, len, salt] = operands;
     let (gas, init_code) = init_code(scope, gas, &offset, &len)?;
     let gas = gas::charge(gas, gas::per_word(init_code.len, gas::KECCAK_WORD))?;
@@ -64,7 +74,12 @@ pub(crate) fn create_address(creator: &Address, nonce: u64) -> Address {
 }
 
 /// Pays for the init code's memory and words, and checks its length (EIP-3860).
-fn init_code<T>(scope: &mut Scope<'_, '_, T>, gas: u64, offset: &U256, len: &U256) -> Result<(u64, Input), Halt> {
+fn init_code<T>(
+    scope: &mut Scope<'_, '_, T>,
+    gas: u64,
+    offset: &U256,
+    len: &U256,
+) -> Result<(u64, Input), Halt> {
     let (gas, offset, len) = range(scope.memory, gas, offset, len)?;
     if len > FORK.init_code_limit_bytes && !synod_types::mutant!("evm-init-code-limit-off") {
         return Err(Halt::InitCodeTooLong);

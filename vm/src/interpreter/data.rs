@@ -110,7 +110,8 @@ pub(super) fn call_data_copy<T>(
 ) -> Result<u64, Halt> {
     let input = frame.input;
     if input.source == Source::Transaction {
-        return copy(scope.memory, gas, operands, scope.environment.data);
+        let data = &scope.environment.data[input.start..input.start + input.len];
+        return copy(scope.memory, gas, operands, data);
     }
     let [offset, from, len] = operands;
     let (gas, offset, len) = copy_target(scope.memory, gas, offset, len)?;

@@ -7,7 +7,12 @@ use alloy_primitives::U256;
 
 /// `SLOAD`: replaces the key by the value. The warm price is charged already (EIP-2929).
 #[inline(never)]
-pub(super) fn sload<T>(scope: &mut Scope<'_, '_, T>, frame: &Frame, gas: u64, item: &mut U256) -> Result<u64, Halt> {
+pub(super) fn sload<T>(
+    scope: &mut Scope<'_, '_, T>,
+    frame: &Frame,
+    gas: u64,
+    item: &mut U256,
+) -> Result<u64, Halt> {
     let (value, was_cold) = scope.journal.read_slot(frame.account, *item);
     *item = value;
     if was_cold { gas::charge(gas, gas::COLD_SLOT - gas::WARM) } else { Ok(gas) }

@@ -14,7 +14,9 @@ pub enum Refusal {
         found: u64,
     },
     /// An earlier transaction is missing.
-    #[error("nonce too high: the account is at {expected}, the transaction has {found}; send those before it first")]
+    #[error(
+        "nonce too high: the account is at {expected}, the transaction has {found}; send those before it first"
+    )]
     NonceTooHigh {
         /// The account's.
         expected: u64,
@@ -36,7 +38,9 @@ pub enum Refusal {
         block_gas_limit: u64,
     },
     /// The gas limit does not pay for the transaction's own bytes.
-    #[error("gas limit {gas_limit} is below the {needed} that the transaction costs before it runs: raise it")]
+    #[error(
+        "gas limit {gas_limit} is below the {needed} that the transaction costs before it runs: raise it"
+    )]
     IntrinsicGasTooLow {
         /// The transaction's limit.
         gas_limit: u64,

@@ -87,9 +87,7 @@ fn check_funds(transaction: &Transaction, sender: &Account) -> Result<(), Refusa
     let balance = sender.balance;
     match upfront(transaction) {
         Some(needed) if needed <= balance => Ok(()),
-        needed => {
-            Err(Refusal::InsufficientFunds { balance, needed: needed.unwrap_or(U256::MAX) })
-        }
+        needed => Err(Refusal::InsufficientFunds { balance, needed: needed.unwrap_or(U256::MAX) }),
     }
 }
 
