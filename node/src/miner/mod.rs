@@ -26,6 +26,7 @@ mod sha_ni;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 mod words;
+mod worker;
 
 pub use job::{Job, JobId, Solution, Template};
 pub use kernel::{Kernel, UnknownKernel};

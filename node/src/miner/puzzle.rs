@@ -161,3 +161,62 @@ impl Schedule {
 fn plus_constant(word: u32, i: usize) -> u32 {
     word.wrapping_add(ROUND_CONSTANTS[i])
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use core::ops::ControlFlow;
+
+    use super::super::kernel::Kernel;
+    use super::*;
+
+    #[test]
+    fn pow_1_the_digest_is_a_little_endian_number_and_equal_to_the_target_is_enough() {
+        let header = [0x5a; 80];
+        let mut bytes: [u8; 32] = Sha256::digest(Sha256::digest(header)).into();
+        bytes.reverse();
+        let number = U256::from_be_bytes(bytes);
+        assert_eq!(digest(&header), number);
+        let nonce = 0x5a5a_5a5a;
+        assert!(Puzzle::new(&header, number).accepts(nonce));
+        assert!(!Puzzle::new(&header, number - U256::from(1)).accepts(nonce));
+    }
+
+    #[test]
+    fn the_nonce_of_a_puzzle_does_not_depend_on_the_headers_own() {
+        let (mut one, mut two) = ([9; 80], [9; 80]);
+        one[76..].copy_from_slice(&[1, 2, 3, 4]);
+        two[76..].copy_from_slice(&[5, 6, 7, 8]);
+        let (one, two) = (Puzzle::new(&one, U256::MAX), Puzzle::new(&two, U256::MAX));
+        assert_eq!(one.header(77), two.header(77));
+        assert_eq!(one.header(0x0403_0201)[76..], [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn every_kernel_finds_the_nonces_of_real_bitcoin_blocks() {
+        let Ok(vectors) = std::env::var("SYNOD_VECTORS") else {
+            #[allow(clippy::print_stderr)]
+            {
+                eprintln!("skipped: SYNOD_VECTORS is not set");
+            }
+            return;
+        };
+        let path = std::path::Path::new(&vectors).join("bitcoin/headers_822528_826559.bin");
+        let headers = std::fs::read(path).unwrap();
+        let (headers, rest) = headers.as_chunks::<80>();
+        assert!(headers.len() > 4000 && rest.is_empty());
+        for header in headers {
+            let nonce = u32::from_le_bytes([header[76], header[77], header[78], header[79]]);
+            let start = u64::from(nonce).saturating_sub(17);
+            let nonces = start..(start + 35).min(NONCES);
+            for kernel in Kernel::available() {
+                let mut found = Vec::new();
+                kernel.scan(&Puzzle::new(header, U256::MAX >> 72), nonces.clone(), &mut |nonce| {
+                    found.push(nonce);
+                    ControlFlow::Continue(())
+                });
+                assert_eq!(found, [nonce], "{kernel}");
+            }
+        }
+    }
+}

@@ -1,25 +1,19 @@
 //! The miner: threads that search the job they are given until it is solved, exhausted or replaced.
 //!
-//! Whoever drives it gives commands ([`Miner::search`], [`Miner::pause`] and so on) and gets [`Report`]s. Every
-//! command raises a *generation*; a thread compares it after each chunk (about a millisecond of hashing), drops
-//! what it does when it has changed, and asks anew. Rest and idleness are waits on one condition variable that
-//! every command wakes.
+//! Whoever drives it gives commands ([`Miner::search`], [`Miner::pause`] and so on) and gets [`Report`]s. No
+//! command waits for the threads; each of them sees it after the chunk in hand, about a millisecond of hashing.
 
-use core::ops::ControlFlow;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use core::time::Duration;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
 use thiserror::Error;
 
-use super::job::{Active, Job, JobId, Solution, Work};
+use super::job::{Active, Job, JobId, Solution};
 use super::kernel::Kernel;
-use super::pace::{Pace, Share};
-use super::polite;
-use super::rate::{Counter, Snapshot};
+use super::pace::Share;
+use super::rate::Snapshot;
+use super::worker::{Shared, Worker};
 
 /// The most threads that a miner takes.
 pub const MOST_THREADS: usize = 1024;
@@ -37,8 +31,8 @@ pub struct Settings {
     pub share: Share,
 }
 
-/// What a miner tells. Told on a mining thread, which searches on only when the report is taken: hand it over
-/// to a bounded channel without waiting.
+/// What a miner tells. It is told on a mining thread, which stands still until the callback returns: that should
+/// do no more than hand the report to a bounded channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
     /// A header that meets the target. One that was just being found when its job was replaced may still come;
@@ -78,19 +72,10 @@ impl Miner {
         if !(1..=MOST_THREADS).contains(&settings.threads) {
             return Err(MinerError::Threads(settings.threads));
         }
-        let shared = Arc::new(Shared {
-            settings,
-            share: AtomicU32::new(settings.share.as_per_mille()),
-            generation: AtomicU64::new(0),
-            control: Mutex::new(Control { live: settings.threads, ..Control::default() }),
-            changed: Condvar::new(),
-            idle: Condvar::new(),
-            counters: (0..settings.threads).map(|_| Counter::default()).collect(),
-            report: Box::new(report),
-        });
+        let shared = Arc::new(Shared::new(settings, Box::new(report)));
         let mut miner = Self { shared, threads: Vec::with_capacity(settings.threads) };
         for index in 0..settings.threads {
-            let worker = Worker { shared: miner.shared.clone(), index, pace: Pace::new(), held: None };
+            let worker = Worker::new(miner.shared.clone(), index);
             let builder = thread::Builder::new().name(format!("mine-{index}"));
             miner.threads.push(builder.spawn(move || worker.run())?);
         }
@@ -103,7 +88,7 @@ impl Miner {
         let active = Arc::new(Active::new(job));
         self.shared.command(|control| control.job = Some(active.clone()));
         if active.is_empty() {
-            (self.shared.report)(Report::Exhausted(active.job.id));
+            self.shared.report(Report::Exhausted(active.job.id));
         }
     }
 
@@ -134,8 +119,7 @@ impl Miner {
 
     /// Changes the part of the time in which each thread hashes.
     pub fn set_share(&self, share: Share) {
-        self.shared.share.store(share.as_per_mille(), Ordering::Relaxed);
-        self.shared.command(|_| ());
+        self.shared.set_share(share);
     }
 
     /// The part of the time in which each thread hashes.
@@ -145,18 +129,18 @@ impl Miner {
 
     /// How it was started.
     pub fn settings(&self) -> Settings {
-        self.shared.settings
+        self.shared.settings()
     }
 
     /// How many hashes each thread has done; two snapshots make a rate.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(&self.shared.counters)
+        self.shared.snapshot()
     }
 
     /// Waits until no thread hashes: for the end of a pause's, a cleared or a finished job's last chunk. After
     /// it there are no more reports of that job. Never returns while a job is being searched.
     pub fn wait_until_idle(&self) {
-        drop(self.shared.idle.wait_while(self.shared.lock(), |control| control.waiting < control.live));
+        self.shared.wait_until_idle();
     }
 
     /// How many threads run: fewer than were started only if a template or the callback panicked on one.
@@ -172,160 +156,6 @@ impl Drop for Miner {
             // A panic in a template or a callback has been printed by the panic hook; the others still join.
             drop(thread.join());
         }
-    }
-}
-
-/// What the threads and the miner's owner share.
-struct Shared {
-    settings: Settings,
-    share: AtomicU32,
-    generation: AtomicU64,
-    control: Mutex<Control>,
-    /// A command was given.
-    changed: Condvar,
-    /// A thread has found nothing to do, or has ended.
-    idle: Condvar,
-    counters: Vec<Counter>,
-    report: Box<dyn Fn(Report) + Send + Sync>,
-}
-
-#[derive(Default)]
-struct Control {
-    job: Option<Arc<Active>>,
-    paused: bool,
-    closing: bool,
-    /// How many threads run.
-    live: usize,
-    /// How many of them have found nothing to do since the last command.
-    waiting: usize,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Control> {
-        // No code that can panic runs under the lock.
-        self.control.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn command(&self, change: impl FnOnce(&mut Control)) {
-        let mut control = self.lock();
-        change(&mut control);
-        control.waiting = 0;
-        self.generation.fetch_add(1, Ordering::Release);
-        self.changed.notify_all();
-    }
-
-    fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    fn share(&self) -> Share {
-        Share::per_mille(self.share.load(Ordering::Relaxed))
-    }
-
-    /// Waits until `duration` is over or a command comes, and says how long that was.
-    fn rest(&self, duration: Duration, generation: u64) -> Duration {
-        let begun = Instant::now();
-        let unchanged = |_: &mut Control| self.generation() == generation;
-        drop(self.changed.wait_timeout_while(self.lock(), duration, unchanged));
-        begun.elapsed()
-    }
-}
-
-/// One mining thread.
-struct Worker {
-    shared: Arc<Shared>,
-    index: usize,
-    pace: Pace,
-    /// A unit begun and not finished, with its job.
-    held: Option<(Arc<Active>, Work)>,
-}
-
-impl Worker {
-    fn run(mut self) {
-        if self.shared.settings.polite
-            && let Err(error) = polite::give_way()
-        {
-            tracing::warn!(%error, thread = self.index, "mining at ordinary priority");
-        }
-        while let Some((generation, active)) = self.next_job() {
-            let mut unit = self.held_of(&active).or_else(|| active.take());
-            while let Some(mut work) = unit {
-                self.hash(&active, &mut work, generation);
-                if !work.nonces.is_empty() {
-                    self.held = Some((active.clone(), work));
-                    break;
-                }
-                if active.finish_unit() && !active.is_over() {
-                    (self.shared.report)(Report::Exhausted(active.job.id));
-                }
-                unit = active.take();
-            }
-        }
-    }
-
-    /// Waits for a job with something left to do; `None` when the miner closes.
-    fn next_job(&self) -> Option<(u64, Arc<Active>)> {
-        let mut control = self.shared.lock();
-        loop {
-            if control.closing {
-                return None;
-            }
-            if let Some(active) = control.job.as_ref().filter(|active| !control.paused && self.can_do(active))
-            {
-                return Some((self.shared.generation(), active.clone()));
-            }
-            control.waiting += 1;
-            self.shared.idle.notify_all();
-            let generation = self.shared.generation();
-            let unchanged = |_: &mut Control| self.shared.generation() == generation;
-            control =
-                self.shared.changed.wait_while(control, unchanged).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn can_do(&self, active: &Arc<Active>) -> bool {
-        !active.is_over() && (active.has_untaken() || self.holds(active))
-    }
-
-    fn holds(&self, active: &Arc<Active>) -> bool {
-        self.held.as_ref().is_some_and(|(of, _)| Arc::ptr_eq(of, active))
-    }
-
-    /// The unit that a pause interrupted, if it is this job's; another job's is dropped.
-    fn held_of(&mut self, active: &Arc<Active>) -> Option<Work> {
-        let (of, work) = self.held.take()?;
-        Arc::ptr_eq(&of, active).then_some(work)
-    }
-
-    /// Searches a unit, chunk by chunk, to its end, a solution or a command.
-    fn hash(&mut self, active: &Active, work: &mut Work, generation: u64) {
-        let shared = self.shared.clone();
-        while !work.nonces.is_empty() && shared.generation() == generation && !active.is_over() {
-            let chunk = self.pace.cut(&mut work.nonces);
-            let begun = Instant::now();
-            let hashes = shared.settings.kernel.scan(&work.puzzle, chunk, &mut |nonce| {
-                if active.accept_solution() {
-                    (shared.report)(Report::Solved(work.solution(active.job.id, nonce)));
-                }
-                if active.job.search_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-            });
-            shared.counters[self.index].add(hashes);
-            self.pace.learn(hashes, begun.elapsed(), shared.share());
-            if shared.settings.polite {
-                thread::yield_now();
-            }
-            if let Some(rest) = self.pace.rest() {
-                self.pace.rested(shared.rest(rest, generation));
-            }
-        }
-    }
-}
-
-impl Drop for Worker {
-    /// Also when the thread panics, so that nobody waits for it.
-    fn drop(&mut self) {
-        self.shared.lock().live -= 1;
-        self.shared.idle.notify_all();
     }
 }
 
