@@ -1,1 +1,72 @@
-fn main() {}
+//! `synod`: one binary for everything. This page is what it can do; each subcommand is a file in `commands`.
+
+mod client;
+mod commands;
+mod context;
+mod failure;
+mod home;
+mod output;
+mod progress;
+mod suggest;
+mod usage;
+mod wallet;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::context::Context;
+use crate::output::Output;
+
+/// A Byzantine-tolerant blockchain node: one ledger, every way to agree on it
+#[derive(Debug, Parser)]
+#[command(name = "synod", version, arg_required_else_help = true, infer_subcommands = true)]
+#[command(
+    after_help = "Start a local network with ./testnet/up.sh, then:\n  synod wallet new alice\n  synod wallet send --from dev0 --to alice 12.5"
+)]
+struct Synod {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+struct Options {
+    /// Print one JSON object instead of text; errors too
+    #[arg(long, global = true)]
+    json: bool,
+    /// The node to ask: http://HOST:PORT
+    #[arg(long, global = true, env = "SYNOD_RPC", value_name = "URL")]
+    rpc: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Keys, balances and payments
+    #[command(subcommand)]
+    Wallet(commands::wallet::Wallet),
+    /// The chain: status, blocks, transactions, proofs
+    #[command(subcommand)]
+    Chain(commands::chain::Chain),
+}
+
+fn main() -> ExitCode {
+    let synod = match usage::parse::<Synod>() {
+        Ok(synod) => synod,
+        Err(exit) => return exit,
+    };
+    let context = Context::new(Output::new(synod.options.json), synod.options.rpc);
+    let outcome = match synod.command {
+        Command::Wallet(command) => command.run(&context),
+        Command::Chain(command) => command.run(&context),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            context.output.failure(&failure);
+            failure.exit().into()
+        }
+    }
+}

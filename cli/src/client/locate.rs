@@ -1,0 +1,81 @@
+//! Which node is asked: `--rpc`, else `SYNOD_RPC`, else the local test network's first node that listens,
+//! else 127.0.0.1:8545.
+
+use serde::Deserialize;
+
+use super::http::Url;
+use crate::failure::{Failure, Outcome};
+use crate::home::Home;
+
+/// Where a node is looked for when nothing says where.
+const DEFAULT_URL: &str = "http://127.0.0.1:8545";
+
+/// A node's address, and what to tell who finds nobody there.
+#[derive(Debug, Clone)]
+pub(crate) struct Located {
+    /// Its address.
+    pub(crate) url: Url,
+    /// How to get a node to answer there.
+    pub(crate) how_to_start: String,
+}
+
+/// What this command reads of the test network's `endpoints.json`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Endpoints {
+    /// The network's genesis hash, `0x` hex.
+    pub(crate) genesis_hash: String,
+    nodes: Vec<Endpoint>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Endpoint {
+    rpc: String,
+}
+
+/// Finds the node to ask.
+///
+/// # Errors
+/// When the address given is none, or `endpoints.json` is damaged.
+pub(crate) fn locate(given: Option<&str>, home: &Home) -> Outcome<Located> {
+    if let Some(text) = given {
+        let url = Url::parse(text).map_err(|problem| {
+            Failure::usage("bad_rpc", format!("--rpc or SYNOD_RPC says {text:?}: {problem}"))
+        })?;
+        let how_to_start =
+            "check --rpc and SYNOD_RPC, and that the node runs: its log says where its RPC listens"
+                .to_owned();
+        return Ok(Located { url, how_to_start });
+    }
+    let Some(endpoints) = endpoints(home)? else {
+        let url = Url::parse(DEFAULT_URL).expect("the default is a URL");
+        let how_to_start = "start a local network with `synod testnet up`, or one node with `synod node --config node.toml`, or name another with --rpc".to_owned();
+        return Ok(Located { url, how_to_start });
+    };
+    let urls: Vec<Url> = endpoints.nodes.iter().filter_map(|node| Url::parse(&node.rpc).ok()).collect();
+    let url = urls.iter().find(|url| url.answers()).or(urls.first()).cloned();
+    let how_to_start = "the local network is not running; start it with `synod testnet up`".to_owned();
+    match url {
+        Some(url) => Ok(Located { url, how_to_start }),
+        None => Err(damaged(home, "it names no node")),
+    }
+}
+
+/// The local test network's endpoints, if there is such a network.
+///
+/// # Errors
+/// When the file is damaged.
+pub(crate) fn endpoints(home: &Home) -> Outcome<Option<Endpoints>> {
+    let path = home.testnet().join("endpoints.json");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::file(&path, &error)),
+    };
+    serde_json::from_str(&text).map(Some).map_err(|error| damaged(home, &error.to_string()))
+}
+
+fn damaged(home: &Home, problem: &str) -> Failure {
+    let path = home.testnet().join("endpoints.json");
+    Failure::failed("endpoints_damaged", format!("{}: {problem}", path.display()))
+        .hint("`synod testnet reset` makes a new network; --rpc names a node by hand")
+}

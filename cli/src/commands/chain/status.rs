@@ -1,0 +1,114 @@
+//! `synod chain status`: the node at a glance.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use serde::Serialize;
+use synod_node::rpc::types::StatusView;
+use synod_types::amount::format_gwei;
+use synod_types::{U256, UnixMillis};
+
+use crate::client::Settle;
+use crate::context::Context;
+use crate::failure::Outcome;
+use crate::wallet::network::Network;
+
+/// Show the node's chain, peers, pool and miner
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  synod chain status --json | jq .head.height")]
+pub(crate) struct Status {}
+
+/// The node's own answer, for programs unchanged.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Shown(StatusView);
+
+impl Status {
+    pub(super) fn run(self, context: &Context) -> Outcome<()> {
+        let status = context.node()?.status().settle()?;
+        context.output.result(&Shown(status));
+        Ok(())
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = &self.0;
+        let head = &status.head;
+        let ready = match (&status.syncing, status.ready) {
+            (Some(sync), _) => format!(
+                "catching up: {} of {}, {}",
+                sync.current_height, sync.target_height, sync.waiting_for
+            ),
+            (None, true) => "ready".to_owned(),
+            (None, false) => status.reason.clone().unwrap_or_else(|| "starting".to_owned()),
+        };
+        writeln!(formatter, "{} on {}, {}", status.name, Network::from(status).title(), ready)?;
+        writeln!(formatter, "  head     block {}, {}", head.height, ago(head.time))?;
+        writeln!(formatter, "           {}", head.hash)?;
+        writeln!(
+            formatter,
+            "  depth    safe at {}, settled at {}",
+            status.safe_height, status.settled_height
+        )?;
+        writeln!(formatter, "  fees     base fee {} gwei", format_gwei(U256::from(status.base_fee)))?;
+        writeln!(formatter, "  peers    {}", status.peers)?;
+        let pool = &status.mempool;
+        writeln!(formatter, "  pool     {} transactions, {} bytes", pool.transactions, pool.bytes)?;
+        match &status.mining {
+            Some(mining) if mining.enabled => {
+                let (rate, found) = (hash_rate(mining.hash_rate), mining.blocks_found);
+                writeln!(
+                    formatter,
+                    "  mining   {rate} on {} threads ({}), {found} blocks found",
+                    mining.threads, mining.kernel
+                )?;
+            }
+            _ => writeln!(formatter, "  mining   off")?,
+        }
+        if status.settled_reversals > 0 {
+            writeln!(
+                formatter,
+                "  WARNING  settled blocks were reversed {} times since the node started",
+                status.settled_reversals
+            )?;
+        }
+        write!(formatter, "  version  {}", status.version)
+    }
+}
+
+/// How long ago a block's time is, in words.
+pub(crate) fn ago(time: UnixMillis) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match now.checked_sub(time.seconds()) {
+        None => format!("{} s in the future", time.seconds() - now),
+        Some(seconds @ 0..120) => format!("{seconds} s ago"),
+        Some(seconds @ 120..7200) => format!("{} min ago", seconds / 60),
+        Some(seconds @ 7200..172_800) => format!("{} h ago", seconds / 3600),
+        Some(seconds) => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// Hashes a second with a prefix: `33.2 MH/s`.
+pub(crate) fn hash_rate(rate: u64) -> String {
+    let scaled = |unit: u64, name: &str| format!("{}.{} {name}/s", rate / unit, rate % unit * 10 / unit);
+    match rate {
+        0..1_000 => format!("{rate} H/s"),
+        1_000..1_000_000 => scaled(1_000, "kH"),
+        1_000_000..1_000_000_000 => scaled(1_000_000, "MH"),
+        _ => scaled(1_000_000_000, "GH"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_one_decimal() {
+        assert_eq!(hash_rate(999), "999 H/s");
+        assert_eq!(hash_rate(33_290_000), "33.2 MH/s");
+        assert_eq!(hash_rate(1_000), "1.0 kH/s");
+    }
+}

@@ -1,0 +1,199 @@
+//! What paying commands share: how long to wait, how an outcome is told.
+
+use std::fmt;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use synod_node::rpc::types::{TransactionStatus, TransactionStatusView, TransactionView};
+use synod_types::address::format_address;
+use synod_types::amount::{format_gwei, format_syn};
+use synod_types::{NativeTransaction, SecretKey, Transaction, TransactionId, U256};
+
+use crate::context::{Context, Session};
+use crate::failure::{Exit, Failure, Outcome};
+use crate::wallet::delivery::{Delivery, SAFE_DEPTH, Wait};
+use crate::wallet::draft::{Draft, Wei};
+use crate::wallet::names::Signer;
+use crate::wallet::outbox::{Outbox, Record, Slot};
+use crate::wallet::password::PasswordSource;
+
+/// How long a paying command waits.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WaitOptions {
+    /// What to wait for
+    #[arg(long, value_enum, default_value_t = Wait::Included)]
+    pub(super) wait: Wait,
+    /// How many seconds to go without progress before giving up with exit code 5
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) timeout: u64,
+}
+
+/// A paying command at work: an account's outbox behind a node.
+pub(super) struct Payment<'a> {
+    pub(super) context: &'a Context,
+    pub(super) session: &'a Session,
+    pub(super) outbox: Outbox,
+    pub(super) options: &'a WaitOptions,
+}
+
+impl Payment<'_> {
+    /// The outbox's way to the chain.
+    pub(super) fn delivery(&self) -> Delivery<'_> {
+        Delivery {
+            node: &self.session.node,
+            outbox: &self.outbox,
+            output: &self.context.output,
+            timeout: Duration::from_secs(self.options.timeout),
+        }
+    }
+
+    /// Signs a draft and records what was signed.
+    ///
+    /// # Errors
+    /// When the disk fails; nothing has left then.
+    pub(super) fn record(&self, draft: &Draft, key: &SecretKey) -> Outcome<Record> {
+        let signed = draft.transaction(key.public()).sign(self.session.network.genesis_hash, key);
+        let record = Record::new(&Transaction::Native(signed), &self.session.network)?;
+        self.outbox.write(&record)?;
+        Ok(record)
+    }
+
+    /// Waits for a slot that was submitted and tells what became of it.
+    ///
+    /// # Errors
+    /// As [`Delivery::watch`], and when the transaction is in a block but failed.
+    pub(super) fn finish(&self, slot: &Slot, resumed: bool) -> Outcome<()> {
+        let wait = self.options.wait;
+        let settled_depth =
+            if wait == Wait::Final { self.session.genesis()?.pow.settled_depth } else { SAFE_DEPTH };
+        let view = self.delivery().watch(slot, wait, settled_depth)?;
+        let told = slot.records.iter().find(|record| record.id == view.id).unwrap_or(slot.latest());
+        self.context.output.result(&Paid::new(self.session, told, &view, resumed)?);
+        match &view.receipt {
+            Some(receipt) if !receipt.succeeded => Err(Failure::new(
+                Exit::Refused,
+                "transaction_failed",
+                "the transaction is in a block, but it failed; its fee is paid",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Opens the key that signs, asking for its password where it has one.
+///
+/// # Errors
+/// For a wrong password.
+pub(super) fn open(signer: &Signer, password: &PasswordSource) -> Outcome<SecretKey> {
+    match signer {
+        Signer::Stored(key) => key.open(&password.ask(key.name.as_ref())?),
+        Signer::Dev(_, key) => Ok(key.clone()),
+    }
+}
+
+/// What became of a payment.
+#[derive(Debug, Serialize)]
+pub(super) struct Paid {
+    id: String,
+    status: &'static str,
+    resumed: bool,
+    from: String,
+    to: Option<String>,
+    value: Wei,
+    nonce: u64,
+    succeeded: Option<bool>,
+    fee: Option<Wei>,
+    gas_used: Option<u64>,
+    block_hash: Option<String>,
+    height: Option<u64>,
+    depth: Option<u64>,
+    #[serde(skip)]
+    to_name: String,
+}
+
+impl Paid {
+    fn new(session: &Session, record: &Record, view: &TransactionStatusView, resumed: bool) -> Outcome<Self> {
+        let transaction: &NativeTransaction = &record.transaction;
+        let to_name = match transaction.to {
+            Some(to) => {
+                session.names.name_of(to)?.map_or_else(|| format_address(&to), |name| name.to_string())
+            }
+            None => "a new contract".to_owned(),
+        };
+        let receipt = view.receipt.as_ref();
+        Ok(Self {
+            id: record.id.to_string(),
+            status: status_word(view),
+            resumed,
+            from: format_address(&transaction.sender_address()),
+            to: transaction.to.map(|to| format_address(&to)),
+            value: Wei(transaction.value),
+            nonce: transaction.nonce,
+            succeeded: receipt.map(|receipt| receipt.succeeded),
+            fee: receipt.map(|receipt| Wei(receipt.fee)),
+            gas_used: receipt.map(|receipt| receipt.gas_used.0),
+            block_hash: view.block_hash.map(|hash| hash.to_string()),
+            height: view.height.map(|height| height.0),
+            depth: view.depth,
+            to_name,
+        })
+    }
+}
+
+/// `submitted`, `included`, `settled`, or `unknown`.
+fn status_word(view: &TransactionStatusView) -> &'static str {
+    match view.status {
+        TransactionStatus::Included if view.settled => "settled",
+        TransactionStatus::Included => "included",
+        TransactionStatus::Pending => "submitted",
+        TransactionStatus::Unknown => "unknown",
+    }
+}
+
+/// How deep a block is, in words: `1 of 6`, `12 deep`, `settled (100 deep)`.
+pub(crate) fn depth_words(depth: u64, settled: bool) -> String {
+    match depth {
+        _ if settled => format!("settled ({depth} deep)"),
+        0..SAFE_DEPTH => format!("{depth} of {SAFE_DEPTH}"),
+        _ => format!("{depth} deep"),
+    }
+}
+
+impl fmt::Display for Paid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let amount = format!("{} SYN to {}", format_syn(self.value.0), self.to_name);
+        match (self.height, self.depth) {
+            (Some(height), Some(depth)) => {
+                let mark = if self.succeeded == Some(false) { "✗ failed" } else { "✓" };
+                let settled = self.status == "settled";
+                writeln!(formatter, "{mark} {amount}, in block {height}, {}", depth_words(depth, settled))?;
+            }
+            _ => writeln!(formatter, "✓ {amount}, submitted; `synod chain tx {}` tells more", self.id)?,
+        }
+        if let (Some(Wei(fee)), Some(gas)) = (self.fee, self.gas_used) {
+            let each = fee.checked_div(U256::from(gas)).unwrap_or_default();
+            writeln!(
+                formatter,
+                "  fee      {} SYN ({gas} gas at {} gwei)",
+                format_syn(fee),
+                format_gwei(each)
+            )?;
+        }
+        write!(formatter, "  id       {}", self.id)
+    }
+}
+
+/// A transaction's id as a person gives it.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn parse_id(text: &str) -> Result<TransactionId, String> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 64);
+    digits.and_then(|_| text.parse().ok()).ok_or_else(|| "an id is 0x and 64 hex digits".to_owned())
+}
+
+/// The record's fields for a transaction that only the node knows.
+pub(super) fn native_of(view: &TransactionView) -> Outcome<Transaction> {
+    Transaction::from_bytes(&view.raw).map_err(|error| Failure::failed("malformed", error.to_string()))
+}
