@@ -159,6 +159,12 @@ pub enum TransactionError {
 }
 
 impl Transaction {
+    /// The native body. (Every kind that exists is native.)
+    pub fn native(&self) -> &NativeTransaction {
+        let Self::Native(signed) = self;
+        &signed.transaction
+    }
+
     /// The canonical bytes, as blocks, pools and wires carry them.
     pub fn to_bytes(&self) -> Vec<u8> {
         codec::encode(self)

@@ -64,9 +64,7 @@ impl TransactionView {
     /// How `transaction`, whose id and sender are known, is shown.
     pub fn new(transaction: &Transaction, id: TransactionId, sender: Address) -> Self {
         let raw = transaction.to_bytes().into();
-        // The enum is open across crates, although every kind that can be decoded today is native.
-        let Transaction::Native(signed) = transaction else { unreachable!("no other kind decodes") };
-        Self::native(&signed.transaction, id, sender, raw)
+        Self::native(transaction.native(), id, sender, raw)
     }
 
     fn native(native: &NativeTransaction, id: TransactionId, sender: Address, raw: Bytes) -> Self {
