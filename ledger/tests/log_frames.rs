@@ -301,6 +301,32 @@ fn gen_13_trimmed_frames_answer_trimmed_and_stay_trimmed() {
 }
 
 #[test]
+fn gen_13_a_trim_cut_short_twice_loses_no_kept_frame() {
+    let lengths = [3000; 9];
+    let disk = SimDisk::new(0);
+    drop(filled(&disk, &lengths));
+    let image = disk.image();
+    for first in 0..12 {
+        // The process dies in the trim, the machine in the recovery: what the process saw was not durable.
+        for (second, seed) in (0..10).flat_map(|second| (0..6).map(move |seed| (second, seed))) {
+            disk.restore(&image);
+            let (mut log, _) = reopen(&disk);
+            disk.set_faults(Faults { power_off_after: Some(disk.operations() + first), ..Faults::default() });
+            let _ = log.trim_below(FrameNumber(6));
+            disk.kill();
+            disk.set_faults(Faults {
+                power_off_after: Some(disk.operations() + second),
+                ..Faults::default()
+            });
+            let _ = open(disk.clone(), options(2));
+            disk.power_cut(PowerCut::Tear, &mut Choices::new(seed));
+            let (log, _) = reopen(&disk);
+            (6..=9).for_each(|number| check_frame(log.read(FrameNumber(number)), number, &lengths));
+        }
+    }
+}
+
+#[test]
 fn gen_9_payloads_and_kinds_out_of_bounds_are_refused() {
     let disk = SimDisk::new(0);
     let mut log = filled(&disk, &[1]);

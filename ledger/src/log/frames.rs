@@ -186,9 +186,21 @@ impl<D: Disk> FrameLog<D> {
         Ok(floor)
     }
 
+    /// Notes in the marker how far the log goes, so that a later boot knows it if the log ends before.
+    pub fn note_end(&mut self) -> Result<(), LogError> {
+        self.check_running()?;
+        self.marker.at_least = self.durable().through;
+        let marked = self.marker.write(&self.disk, self.options.kind);
+        self.fatal(marked)
+    }
+
     /// The disk under the log.
     pub fn disk(&self) -> &D {
         &self.disk
+    }
+
+    pub(super) fn into_disk(self) -> D {
+        self.disk
     }
 
     fn header_of(&self, number: FrameNumber) -> Result<FrameHeader, LogError> {

@@ -2,9 +2,9 @@
 //!
 //! - [`FrameLog`]: a chain of checksummed frames in preallocated segments. One group commit is one frame, at
 //!   most one frame is unsynced at any time, and a commit is one write and one `fdatasync` in place (STO-1).
-//! - [`BlockLog`]: the deliveries (blocks appended, rewinds) over a frame log; the truth that the ledger's
+//! - [`blocks::BlockLog`]: the deliveries (blocks appended, rewinds) over a frame log; the truth that the ledger's
 //!   state is derived from.
-//! - [`Journal`]: the votes and promises over a frame log; never taken for empty when it is missing, older
+//! - [`journal::Journal`]: the votes and promises over a frame log; never taken for empty when it is missing, older
 //!   than it was, or damaged (GEN-3).
 //!
 //! **Durable means [`Durable`]**: only a log makes one, after its sync has returned. What a step wants to say
@@ -16,8 +16,11 @@
 //! the rest, and takes the right payload from elsewhere when the hash chain confirms it. Anything else that is
 //! bad is a torn tail that nobody was told about: it is zeroed, synced, and reported.
 
+pub mod bench;
+pub mod blocks;
 mod error;
 mod frames;
+pub mod journal;
 mod layout;
 mod marker;
 mod open;
@@ -28,7 +31,7 @@ mod segment;
 
 pub use error::LogError;
 pub use frames::FrameLog;
-pub use open::{Opened, create, open};
+pub use open::{Opened, create, open, open_with};
 pub use repair::{Damage, DamagedLog};
 pub use scan::{Report, TornTail};
 

@@ -30,11 +30,16 @@ pub enum Opened<D: Disk> {
 ///
 /// # Errors
 /// [`LogError::Exists`] when there is a marker, or any frame. Leftovers of an interrupted creation are
-/// cleared away.
+/// cleared away; the creation of a votes log is finished by its first [`FrameLog::note_end`].
 pub fn create<D: Disk>(disk: D, options: LogOptions, incarnation: u64) -> Result<FrameLog<D>, LogError> {
     let listing = Listing::read(&disk)?;
-    let marked = !matches!(Marker::read(&disk, options.kind), Ok(None));
-    if marked || has_frames(&disk, &options, &listing)? {
+    let leftover_frames = match Marker::read(&disk, options.kind) {
+        Ok(None) => 0,
+        Ok(Some(marker)) if is_unfinished(&marker, options.kind) => 1,
+        Err(LogError::Unreadable { .. }) if options.kind == LogKind::Blocks => 0,
+        _ => return Err(LogError::Exists { kind: options.kind }),
+    };
+    if count_frames(&disk, &options, &listing)? > leftover_frames {
         return Err(LogError::Exists { kind: options.kind });
     }
     remove_segments(&disk, &listing.segments)?;
@@ -45,12 +50,32 @@ pub fn create<D: Disk>(disk: D, options: LogOptions, incarnation: u64) -> Result
     Ok(FrameLog::assemble(disk, options, marker, index, (first, FRAMES_START), marker.floor_previous))
 }
 
+/// Whether a block log was never made here, or only begun.
+pub(super) fn is_missing<D: Disk>(disk: &D, options: &LogOptions) -> Result<bool, LogError> {
+    match Marker::read(disk, options.kind) {
+        Ok(None) | Err(LogError::Unreadable { .. }) => {
+            Ok(count_frames(disk, options, &Listing::read(disk)?)? == 0)
+        }
+        read => read.map(|_| false),
+    }
+}
+
 /// Opens a log and reads all of it.
 ///
 /// # Errors
 /// [`LogError::Missing`] when no log was ever made here. A votes log without its marker is refused with that
 /// error even when it has frames (GEN-3); a block log's marker is rebuilt from its segments.
 pub fn open<D: Disk>(disk: D, options: LogOptions) -> Result<Opened<D>, LogError> {
+    open_with(disk, options, &mut |_, _| {})
+}
+
+/// Opens a log and shows `visit` every good frame, in order, while it is being read. If the log turns out
+/// damaged, frames are missing from what was shown.
+pub fn open_with<D: Disk>(
+    disk: D,
+    options: LogOptions,
+    visit: &mut dyn FnMut(FrameNumber, &[u8]),
+) -> Result<Opened<D>, LogError> {
     let listing = Listing::read(&disk)?;
     let (marker, marker_rebuilt) = match Marker::read(&disk, options.kind) {
         Ok(Some(marker)) => (marker, false),
@@ -60,9 +85,12 @@ pub fn open<D: Disk>(disk: D, options: LogOptions) -> Result<Opened<D>, LogError
         Ok(None) => return Err(LogError::Missing { kind: options.kind }),
         Err(error) => return Err(error),
     };
+    if is_unfinished(&marker, options.kind) {
+        return Err(LogError::Missing { kind: options.kind });
+    }
     let kept: Vec<u32> =
         listing.segments.iter().copied().filter(|segment| *segment >= marker.floor_segment).collect();
-    let scan = scan(&disk, &options, &marker, &kept)?;
+    let scan = scan(&disk, &options, &marker, &kept, visit)?;
     let report = Report {
         frames: scan.frames,
         torn: scan.torn.then_some(TornTail { segment: scan.end.segment, offset: scan.end.offset as u64 }),
@@ -86,6 +114,10 @@ fn finish<D: Disk>(
     report: &Report,
 ) -> Result<FrameLog<D>, LogError> {
     apply_mends(&disk, &options, &scan.mends)?;
+    if listing.segments.iter().any(|segment| *segment < marker.floor_segment) {
+        // A trim was cut short. Its marker may be visible only: it must be durable before segments go.
+        marker.write(&disk, options.kind)?;
+    }
     clear_folder(&disk, &marker, &scan, listing)?;
     let current = match open_segment(&disk, scan.end.segment) {
         Err(LogError::Disk(DiskError::NotFound { .. })) => make_segment(&disk, scan.end.segment, &options)?,
@@ -186,14 +218,20 @@ fn mended(scan: &Scan) -> Vec<u32> {
     segments
 }
 
-fn has_frames<D: Disk>(disk: &D, options: &LogOptions, listing: &Listing) -> Result<bool, LogError> {
-    let Some(first) = listing.segments.first() else { return Ok(false) };
+/// A votes log counts from its first [`FrameLog::note_end`] on: before, its owner has never had it whole.
+fn is_unfinished(marker: &Marker, kind: LogKind) -> bool {
+    kind == LogKind::Votes && marker.at_least == FrameNumber(0)
+}
+
+/// How many frames the segments hold, the damaged ones counted; many when that cannot be told, since what
+/// cannot be read is not for us to remove.
+fn count_frames<D: Disk>(disk: &D, options: &LogOptions, listing: &Listing) -> Result<u64, LogError> {
+    let Some(first) = listing.segments.first() else { return Ok(0) };
     let marker = Marker { floor_segment: *first, ..Marker::new(0) };
-    match scan(disk, options, &marker, &listing.segments) {
-        Ok(scan) => Ok(scan.frames > 0 || !scan.damage.is_empty()),
-        // Whatever cannot be read is not for us to remove.
+    match scan(disk, options, &marker, &listing.segments, &mut |_, _| {}) {
+        Ok(scan) => Ok(scan.index.next().0 - 1),
         Err(LogError::Disk(error)) => Err(error.into()),
-        Err(_) => Ok(true),
+        Err(_) => Ok(u64::MAX),
     }
 }
 
@@ -202,8 +240,8 @@ fn rebuilt_marker<D: Disk>(disk: &D, options: &LogOptions, listing: &Listing) ->
     let missing = LogError::Missing { kind: options.kind };
     let first = *listing.segments.first().ok_or(missing)?;
     if first == 0 {
-        let found = has_frames(disk, options, listing)?;
-        return if found { Ok(Marker::new(0)) } else { Err(LogError::Missing { kind: options.kind }) };
+        let found = count_frames(disk, options, listing)?;
+        return if found > 0 { Ok(Marker::new(0)) } else { Err(LogError::Missing { kind: options.kind }) };
     }
     let segment = open_segment(disk, first)?;
     let mut bytes = vec![0; super::layout::FRAME_HEADER];

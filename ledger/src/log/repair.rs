@@ -106,6 +106,11 @@ impl<D: Disk> DamagedLog<D> {
         open(self.disk, self.options)
     }
 
+    /// The disk under the log.
+    pub(super) fn into_disk(self) -> D {
+        self.disk
+    }
+
     /// Gives up the first damaged frame and everything behind it, for a block log whose frames no peer can
     /// rebuild: the blocks come back by sync. A votes log must never forget, and has no such way out.
     pub(super) fn discard_from_damage(self) -> Result<Opened<D>, LogError> {

@@ -69,17 +69,22 @@ pub(super) enum Mend {
     Headers(SegmentHeader),
 }
 
+/// Is shown each good frame once, in order, so that an owner need not read the log twice.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(FrameNumber, &[u8]);
+
 /// Walks the whole log from the marker's floor.
 pub(super) fn scan<D: Disk>(
     disk: &D,
     options: &LogOptions,
     marker: &Marker,
     segments: &[u32],
+    visit: Visit<'_>,
 ) -> Result<Scan, LogError> {
     let last = segments.last().copied().unwrap_or(marker.floor_segment);
     let mut walk = Walk {
         disk,
         options,
+        visit,
         last_segment: last,
         previous: marker.floor_previous,
         scan: Scan {
@@ -99,6 +104,7 @@ pub(super) fn scan<D: Disk>(
 struct Walk<'a, D> {
     disk: &'a D,
     options: &'a LogOptions,
+    visit: Visit<'a>,
     last_segment: u32,
     previous: B256,
     scan: Scan,
@@ -119,6 +125,7 @@ impl<D: Disk> Walk<'_, D> {
         let mut offset = FRAMES_START;
         loop {
             if let Some(header) = image.good_frame(offset, self.next(), self.previous) {
+                (self.visit)(header.number, image.payload(offset, &header).unwrap_or_default());
                 self.scan.index.push(Place { segment: image.segment, offset });
                 self.scan.frames += 1;
                 self.previous = header.hash;
@@ -230,7 +237,7 @@ impl<D: Disk> Walk<'_, D> {
         if header.kind != self.options.kind.code() {
             return Err(LogError::Kind { file, kind: self.options.kind });
         }
-        if !SEGMENT_BYTES.contains(&header.bytes) || header.bytes as usize % SECTOR != 0 {
+        if !SEGMENT_BYTES.contains(&header.bytes) || !(header.bytes as usize).is_multiple_of(SECTOR) {
             return Err(LogError::Unreadable { file, what: "its size is out of bounds" });
         }
         Ok(Some(header))
@@ -268,8 +275,7 @@ impl SegmentImage {
     /// The frame at `offset`, when it is the expected one and whole.
     fn good_frame(&self, offset: usize, number: FrameNumber, previous: B256) -> Option<FrameHeader> {
         let header = self.believable(offset)?;
-        let payload_at = offset + FRAME_HEADER;
-        let payload = self.bytes.get(payload_at..payload_at.checked_add(header.length as usize)?)?;
+        let payload = self.payload(offset, &header)?;
         let expected = header.number == number && header.previous == previous;
         (expected && header.vouches_for(payload)).then_some(header)
     }
@@ -288,10 +294,12 @@ impl SegmentImage {
     }
 
     fn is_whole(&self, offset: usize, header: &FrameHeader) -> bool {
+        self.payload(offset, header).is_some_and(|payload| header.vouches_for(payload))
+    }
+
+    fn payload(&self, offset: usize, header: &FrameHeader) -> Option<&[u8]> {
         let start = offset + FRAME_HEADER;
-        self.bytes
-            .get(start..start + header.length as usize)
-            .is_some_and(|payload| header.vouches_for(payload))
+        self.bytes.get(start..start.checked_add(header.length as usize)?)
     }
 
     fn believable(&self, offset: usize) -> Option<FrameHeader> {

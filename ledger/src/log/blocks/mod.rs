@@ -1,0 +1,218 @@
+//! The block log: what was delivered to the ledger, in order, and the truth that everything else derives from.
+//!
+//! It holds deliveries (appended, rewound, restarted from a snapshot), all those of one group commit in one
+//! frame; replaying them gives one tip and its chain. The view in memory is always what a reopened log would
+//! show: it changes at [`BlockLog::commit`], after the sync, by the same function that replays (A14). Blocks
+//! that a rewind took off the chain stay readable by hash until they are trimmed.
+//!
+//! Each read checks the frame's hash, and the block's own against what was asked for. The bytes of a block
+//! are opaque here.
+
+mod damaged;
+mod error;
+mod index;
+mod record;
+mod view;
+
+pub use damaged::{DamagedBlockLog, LostBlocks};
+pub use error::BlockLogError;
+pub use record::{Record, Tip};
+
+use synod_types::{BlockHash, Height};
+
+use super::open::is_missing;
+use super::{Durable, FrameLog, FrameNumber, LogOptions, Opened, Report, create, open_with};
+use crate::disk::Disk;
+use index::BlockPlace;
+use view::{Staged, View};
+
+/// A block as the log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// Its height and hash.
+    pub block: Tip,
+    /// The hash of the block below it.
+    pub parent: BlockHash,
+    /// Its encoding.
+    pub bytes: Vec<u8>,
+}
+
+/// An opened block log.
+// One value for each boot, taken apart at once: a box would only stand in the reader's way.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+pub enum OpenedBlocks<D: Disk> {
+    /// Every frame is good.
+    Whole(BlockLog<D>, Report),
+    /// Frames in the middle are damaged: nothing is served until they are repaired.
+    Damaged(DamagedBlockLog<D>),
+}
+
+/// The log of deliveries.
+#[derive(Debug)]
+pub struct BlockLog<D: Disk> {
+    frames: FrameLog<D>,
+    view: View,
+    staged: Staged,
+}
+
+impl<D: Disk> BlockLog<D> {
+    /// Opens the folder's block log, or creates it when there never was one.
+    pub fn open(disk: D, options: LogOptions) -> Result<OpenedBlocks<D>, BlockLogError> {
+        if is_missing(&disk, &options)? {
+            return Ok(OpenedBlocks::Whole(Self::create(disk, options)?, Report::default()));
+        }
+        Self::open_existing(disk, options)
+    }
+
+    /// Creates an empty block log.
+    pub fn create(disk: D, options: LogOptions) -> Result<Self, BlockLogError> {
+        let frames = create(disk, options, 0)?;
+        Ok(BlockLog { frames, view: View::default(), staged: Staged::default() })
+    }
+
+    /// Opens a block log; [`LogError::Missing`](super::LogError::Missing) when there is none.
+    pub fn open_existing(disk: D, options: LogOptions) -> Result<OpenedBlocks<D>, BlockLogError> {
+        let (mut view, mut refused) = (View::default(), None);
+        let opened = open_with(disk, options, &mut |frame, payload| {
+            if refused.is_none() {
+                refused = view.replay(frame, payload).err();
+            }
+        })?;
+        match (opened, refused) {
+            (Opened::Damaged(log), _) => Ok(OpenedBlocks::Damaged(DamagedBlockLog::new(log)?)),
+            (Opened::Whole(..), Some(error)) => Err(error),
+            (Opened::Whole(frames, report), None) => {
+                Ok(OpenedBlocks::Whole(BlockLog { frames, view, staged: Staged::default() }, report))
+            }
+        }
+    }
+
+    /// Where the committed chain stands; `None` before the first block.
+    pub fn tip(&self) -> Option<Tip> {
+        self.view.tip()
+    }
+
+    /// The heights of the chain that can be read: from the first that was not trimmed to the tip.
+    pub fn heights(&self) -> std::ops::Range<Height> {
+        Height(self.view.index().first_height())..Height(self.view.index().next_height())
+    }
+
+    /// How many blocks can be read by hash, on the chain and off it.
+    pub fn blocks(&self) -> usize {
+        self.view.index().blocks()
+    }
+
+    /// Bytes of memory that the index takes.
+    pub fn index_memory(&self) -> usize {
+        self.view.index().memory()
+    }
+
+    /// Stages a block on top of what was staged before it.
+    ///
+    /// # Errors
+    /// [`BlockLogError::Disordered`] unless it stands on the staged tip; the first block of an empty log may
+    /// have any height. [`LogError::TooLarge`](super::LogError::TooLarge) when the group is full: commit, then stage it again.
+    pub fn append(&mut self, block: Tip, parent: BlockHash, bytes: &[u8]) -> Result<(), BlockLogError> {
+        self.stage(&Record::Appended { block, parent, bytes })
+    }
+
+    /// Stages the removal of all blocks above `to`, which must be on the staged chain or right below it.
+    pub fn rewind(&mut self, to: Tip) -> Result<(), BlockLogError> {
+        self.stage(&Record::Rewound(to))
+    }
+
+    /// Stages a new start on top of `from`, whose state came as a snapshot.
+    pub fn restart(&mut self, from: Tip) -> Result<(), BlockLogError> {
+        self.stage(&Record::Restarted(from))
+    }
+
+    /// Forgets what was staged since the last commit.
+    pub fn unstage(&mut self) {
+        self.staged = Staged::default();
+    }
+
+    /// Commits what was staged as one frame: one write, one sync. Then, and only then, the view changes.
+    ///
+    /// # Errors
+    /// After a full disk what was staged is still staged; after any other error the log has stopped.
+    pub fn commit(&mut self) -> Result<Durable, BlockLogError> {
+        if self.staged.is_empty() {
+            return Ok(self.frames.durable());
+        }
+        let frame = self.frames.append(self.staged.payload())?;
+        let durable = self.frames.commit()?;
+        let staged = std::mem::take(&mut self.staged);
+        self.view.replay(frame, staged.payload())?;
+        Ok(durable)
+    }
+
+    /// Proof for everything committed.
+    pub fn durable(&self) -> Durable {
+        self.frames.durable()
+    }
+
+    /// The chain's block at a height.
+    ///
+    /// # Errors
+    /// [`BlockLogError::Trimmed`] below the first height, [`BlockLogError::AboveTip`] above the tip, and
+    /// [`LogError::Damaged`](super::LogError::Damaged) when the disk no longer holds it.
+    pub fn block_at(&self, height: Height) -> Result<StoredBlock, BlockLogError> {
+        if height >= self.heights().end {
+            return Err(BlockLogError::AboveTip { height, tip: self.tip().map(|tip| tip.height) });
+        }
+        let place = self.view.index().at_height(height.0);
+        let block = self.read(place.ok_or(BlockLogError::Trimmed { floor: self.heights().start })?)?;
+        if block.block.height == height { Ok(block) } else { Err(BlockLogError::Misplaced { height }) }
+    }
+
+    /// The block with this hash, on the chain or rewound; `None` when the log does not hold it.
+    pub fn block_with(&self, hash: BlockHash) -> Result<Option<StoredBlock>, BlockLogError> {
+        for place in self.view.index().with_hash(hash) {
+            let block = self.read(place)?;
+            if block.block.hash == hash {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether this block is on the committed chain.
+    pub fn is_on_chain(&self, block: Tip) -> bool {
+        self.view.is_on_chain(block)
+    }
+
+    /// Trims whole segments that hold nothing of the chain from `height` on, and answers the first height left.
+    /// The caller must hold a durable snapshot at or above it (GEN-13).
+    pub fn trim_below(&mut self, height: Height) -> Result<Height, BlockLogError> {
+        if let Some(place) = self.view.index().at_height(height.0) {
+            let floor = self.frames.trim_below(place.frame)?;
+            self.view.trim_below(floor);
+        }
+        Ok(self.heights().start)
+    }
+
+    /// One step of preparing the next segment, for idle moments; true while there is more to do.
+    pub fn prepare_ahead(&mut self) -> Result<bool, BlockLogError> {
+        Ok(self.frames.prepare_ahead()?)
+    }
+
+    fn stage(&mut self, record: &Record<'_>) -> Result<(), BlockLogError> {
+        self.staged.add(&self.view, record, self.frames.largest_payload())
+    }
+
+    fn read(&self, place: BlockPlace) -> Result<StoredBlock, BlockLogError> {
+        let payload = self.frames.read(place.frame)?;
+        match payload.get(place.at as usize..).and_then(Record::decode) {
+            Some((Record::Appended { block, parent, bytes }, _)) => {
+                Ok(StoredBlock { block, parent, bytes: bytes.to_vec() })
+            }
+            _ => Err(BlockLogError::Undecodable { frame: place.frame }),
+        }
+    }
+}
+
+/// A record's place in a payload, which a frame's limit keeps below 2^30.
+fn place(frame: FrameNumber, at: usize) -> BlockPlace {
+    BlockPlace { frame, at: at as u32 }
+}
