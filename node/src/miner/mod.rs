@@ -14,10 +14,15 @@ mod avx2;
 mod avx512;
 mod job;
 mod kernel;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod pace;
 mod polite;
 mod portable;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "the kernels that use all of it are x86-64's")
+)]
 mod puzzle;
 mod rate;
 mod search;
@@ -25,6 +30,10 @@ mod search;
 mod sha_ni;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "the kernels that use all of it are x86-64's")
+)]
 mod words;
 mod worker;
 
