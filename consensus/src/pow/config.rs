@@ -106,9 +106,6 @@ pub struct Limits {
     pub template_interval_ms: u64,
     /// Milliseconds that a template lives at least, however the pool changes.
     pub template_pause_ms: u64,
-    /// A branch is worth its bodies when it is not further below the tip's work than this many blocks of
-    /// the tip's difficulty (POW-5).
-    pub body_work_margin: u64,
     /// Blocks of the executed chain kept with all their figures; deeper ones as bare headers.
     pub recent_blocks: u64,
 }
@@ -132,7 +129,6 @@ impl Default for Limits {
             tip_interval_ms: 5_000,
             template_interval_ms: 3_000,
             template_pause_ms: 250,
-            body_work_margin: 0,
             recent_blocks: 2_048,
         }
     }

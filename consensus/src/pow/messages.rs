@@ -7,7 +7,8 @@ use synod_types::{BlockHash, Height};
 
 use super::body::Body;
 use super::compact::Work;
-use super::header::{HashedHeader, HeaderError};
+use super::config::Rules;
+use super::header::{HashedHeader, HeaderError, check_work};
 
 /// The largest encoding of a message: a block and its frame.
 pub const MESSAGE_LIMIT: usize = BLOCK_LIMIT + 64;
@@ -165,9 +166,6 @@ pub enum Fault {
     /// A body is not the one that its header binds (POW-6).
     #[error("sent a body that is not the one its header binds")]
     WrongBody,
-    /// A body that nobody asked for.
-    #[error("sent a body that was not asked for")]
-    Unasked,
     /// A valid header's block turned out invalid; an honest node passes on only what it has executed.
     #[error("passed on block {0}, which is invalid")]
     InvalidBlock(BlockHash),
@@ -186,4 +184,37 @@ pub enum Fault {
     /// The tip that it advertises never came.
     #[error("advertises work that it does not show")]
     EmptyPromise,
+}
+
+/// Checks what a message shows without any state: counts, and the work of every header in it.
+///
+/// # Errors
+/// The sender's fault.
+pub(super) fn check(rules: &Rules, message: &Message) -> Result<(), Fault> {
+    match message {
+        Message::AskHeaders { locator } => within(locator.len(), LOCATOR_LIMIT),
+        Message::Headers { headers } => check_headers(rules, headers),
+        Message::NewBlock(body) => check_work(body.header(), rules.limit()).map(drop).map_err(Fault::from),
+        Message::NewHeader(header) => check_work(header, rules.limit()).map(drop).map_err(Fault::from),
+        Message::AskTip
+        | Message::Tip { .. }
+        | Message::AskBody { .. }
+        | Message::Body(_)
+        | Message::NoBody { .. } => Ok(()),
+    }
+}
+
+fn check_headers(rules: &Rules, headers: &[HashedHeader]) -> Result<(), Fault> {
+    within(headers.len(), HEADERS_LIMIT)?;
+    if headers.windows(2).any(|pair| pair[1].parent() != pair[0].hash()) {
+        return Err(Fault::BrokenHeaders);
+    }
+    for header in headers {
+        check_work(header, rules.limit())?;
+    }
+    Ok(())
+}
+
+fn within(count: usize, limit: usize) -> Result<(), Fault> {
+    if count > limit { Err(Fault::TooMany { count, limit }) } else { Ok(()) }
 }
