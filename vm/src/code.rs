@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(destinations(&[0x5b, 0x60, 0x5b, 0x5b]), [0, 3]);
         assert_eq!(destinations(&[0x62, 0x5b, 0x5b, 0x5b, 0x5b]), [4]);
         assert_eq!(destinations(&[0x5b, 0x7f, 0x5b]), [0]);
-        assert_eq!(destinations(&[]), []);
+        assert!(destinations(&[]).is_empty());
         let mut long = vec![0x01; 200];
         long[63] = 0x5b;
         long[64] = 0x5b;

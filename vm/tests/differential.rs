@@ -1,0 +1,172 @@
+//! EVM-17: the machine against revm 43 on random programs: status, gas, output, logs and state are equal.
+//!
+//! `SYNOD_FUZZ_SECONDS` is the budget (5 by default), `SYNOD_FUZZ_SEED` the first seed. A difference is
+//! made small and printed with its seed. Each scene also checks that money is conserved, that the diff can
+//! be undone, and now and then that a watched run gives the same as an unwatched one.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod fuzz;
+mod oracle;
+
+use alloy_primitives::U256;
+use fuzz::scene::Scene;
+use fuzz::shrink::shrink;
+use oracle::{Ending, Outcome};
+use std::time::{Duration, Instant};
+use synod_vm::tracer::{Step, Tracer};
+use synod_vm::{Execution, Status, Vm, World, opcode};
+
+/// Counts the instructions that ran.
+struct Coverage {
+    counts: [u64; 256],
+}
+
+impl Tracer for Coverage {
+    const STEPS: bool = true;
+
+    fn step(&mut self, step: &Step<'_>) {
+        self.counts[step.opcode as usize] += 1;
+    }
+}
+
+/// What both machines must agree on.
+type Verdict = Option<(Outcome, World)>;
+
+fn ours(vm: &mut Vm, scene: &Scene, world: &World) -> Option<Execution> {
+    vm.execute(world, &scene.block(), &scene.transaction()).ok()
+}
+
+fn verdict(world: &World, execution: Option<&Execution>) -> Verdict {
+    let execution = execution?;
+    let ending = match execution.status {
+        Status::Success => Ending::Success,
+        Status::Revert => Ending::Revert,
+        Status::Halt(_) => Ending::Halt,
+    };
+    let mut after = world.clone();
+    after.apply(&execution.diff);
+    let outcome = Outcome {
+        ending,
+        gas_used: execution.gas_used,
+        output: execution.output.clone(),
+        logs: execution.logs.clone(),
+    };
+    Some((outcome, after))
+}
+
+/// What differs between the two machines, or is wrong in itself.
+fn difference(vm: &mut Vm, scene: &Scene) -> Option<String> {
+    let world = scene.world();
+    let execution = ours(vm, scene, &world);
+    let ours = verdict(&world, execution.as_ref());
+    let theirs = oracle::execute(&world, &scene.block(), &scene.transaction());
+    if let (Some((ours, our_world)), Some((theirs, their_world))) = (&ours, &theirs) {
+        if ours != theirs {
+            return Some(format!("outcome\nours   {ours:?}\ntheirs {theirs:?}"));
+        }
+        if our_world.accounts != their_world.accounts {
+            return Some(format!(
+                "accounts\nours   {:?}\ntheirs {:?}",
+                our_world.accounts, their_world.accounts
+            ));
+        }
+        if our_world.storage != their_world.storage {
+            return Some(format!(
+                "storage\nours   {:?}\ntheirs {:?}",
+                our_world.storage, their_world.storage
+            ));
+        }
+    } else if ours.is_some() != theirs.is_some() {
+        return Some(format!("one machine refuses\nours   {ours:?}\ntheirs {theirs:?}"));
+    }
+    unsound(&world, execution.as_ref()?)
+}
+
+/// What an execution says of itself and does not keep: money, and the way back.
+fn unsound(world: &World, execution: &Execution) -> Option<String> {
+    let mut after = world.clone();
+    after.apply(&execution.diff);
+    if world.total() != after.total() + execution.burnt.total() {
+        return Some("money is not conserved".to_owned());
+    }
+    after.undo(&execution.diff);
+    if after.accounts != world.accounts || after.storage != world.storage {
+        return Some("the diff cannot be undone".to_owned());
+    }
+    None
+}
+
+/// Runs the scene again with a tracer: counts instructions, and must change nothing.
+fn watched(vm: &mut Vm, scene: &Scene, coverage: &mut Coverage) {
+    let world = scene.world();
+    let plain = ours(vm, scene, &world);
+    let watched = vm.execute_traced(&world, &scene.block(), &scene.transaction(), coverage).ok();
+    assert_eq!(plain, watched, "watching changes the result");
+}
+
+fn environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+#[test]
+fn evm_17_random_programs_run_as_in_revm() {
+    let budget = Duration::from_secs(environment("SYNOD_FUZZ_SECONDS", 5));
+    let first = environment("SYNOD_FUZZ_SEED", 0);
+    let mut vm = Vm::new();
+    let mut coverage = Coverage { counts: [0; 256] };
+    let begin = Instant::now();
+    let mut seed = first;
+    while begin.elapsed() < budget || seed < first + 500 {
+        let scene = Scene::new(seed);
+        if difference(&mut vm, &scene).is_some() {
+            report(&mut vm, seed, scene);
+        }
+        if seed % 16 == 0 {
+            watched(&mut vm, &scene, &mut coverage);
+        }
+        seed += 1;
+    }
+    summarize(seed - first, begin.elapsed(), &coverage);
+}
+
+fn report(vm: &mut Vm, seed: u64, scene: Scene) -> ! {
+    let small = shrink(scene, |scene| difference(&mut Vm::new(), scene).is_some());
+    let why = difference(vm, &small).unwrap_or_else(|| "only with a used machine".to_owned());
+    for (address, account) in &small.world().accounts {
+        println!("{address}: {account:?} code {}", small.world().code_of(address));
+    }
+    panic!("seed {seed}: {why}\n{:?}", small.transaction());
+}
+
+fn summarize(programs: u64, time: Duration, coverage: &Coverage) {
+    let defined = || (0..=255u8).filter(|&byte| opcode::TABLE[byte as usize].is_some());
+    let missing: Vec<_> =
+        defined().filter(|&byte| coverage.counts[byte as usize] == 0).map(opcode::name).collect();
+    let rate = programs as f64 / time.as_secs_f64();
+    println!("{programs} programs, {rate:.0} a second");
+    println!(
+        "{} of {} opcodes ran, missing: {missing:?}",
+        defined().count() - missing.len(),
+        defined().count()
+    );
+    let total: u64 = coverage.counts.iter().sum();
+    println!("{} instructions for each watched program", total / (programs / 16).max(1));
+    assert!(missing.len() <= 30, "the generator has lost opcodes: {missing:?}");
+}
+
+/// The oracle can tell machines apart: it is no comparison of a thing with itself.
+#[test]
+fn a_wrong_machine_is_found_and_made_small() {
+    let found = (0..2_000).find_map(|seed| {
+        let scene = Scene::new(seed);
+        let wrong = |scene: &Scene| {
+            synod_types::mutant::with("evm-refund-half", || difference(&mut Vm::new(), scene).is_some())
+        };
+        wrong(&scene).then(|| shrink(scene, wrong))
+    });
+    let small = found.expect("2,000 programs find a wrong refund");
+    let pieces: usize = small.programs.iter().map(Vec::len).sum();
+    assert!(pieces <= 12, "{pieces} pieces are left: {small:?}");
+    assert!(small.transaction.gas_limit > 0 && small.world().total() > U256::ZERO);
+}
