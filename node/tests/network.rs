@@ -4,9 +4,14 @@
 
 use alloy_primitives::{B256, Bytes};
 use prometheus_client::registry::Registry;
+use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc as plain;
 use std::time::{Duration, Instant};
 use synod_node::network::*;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// Nothing here takes a tenth of this on an idle machine.
@@ -200,4 +205,224 @@ async fn requests_are_answered_refused_and_bounded() {
     let nobody = PeerName::from_bytes([9; 32]);
     assert_eq!(client.request(nobody, Bytes::new()).await, Err(RequestError::NotConnected));
     answering.abort();
+    assert!(answering.await.unwrap_err().is_cancelled());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_largest_block_reaches_everybody() {
+    let mut nodes = mesh(4).await;
+    let block = Bytes::from(vec![5; Topic::Blocks.limit()]);
+    let begun = Instant::now();
+    nodes[0].network.gossip(Topic::Blocks, block.clone()).unwrap();
+    for node in &mut nodes[1..] {
+        let (id, topic, heard) = node.gossip().await;
+        assert!((topic, &heard) == (Topic::Blocks, &block));
+        node.network.report(id, Verdict::Accept);
+    }
+    println!("a block of {} bytes reached three nodes in {:?}", block.len(), begun.elapsed());
+    let longer = Bytes::from(vec![5; Topic::Blocks.limit() + 1]);
+    let refused = nodes[0].network.gossip(Topic::Blocks, longer);
+    assert!(matches!(refused, Err(GossipError::TooLarge { .. })));
+}
+
+/// P2P-2: on a line of three, the one in the middle decides what the last one hears.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p2p_2_nothing_travels_on_before_its_verdict() {
+    let mut left = launch(configuration(1, Vec::new())).await;
+    let mut middle = launch(configuration(2, left.network.addresses())).await;
+    let mut right = launch(configuration(3, middle.network.addresses())).await;
+    left.connected_to(1).await;
+    right.connected_to(1).await;
+    middle.connected_to(2).await;
+    let verdicts = [Verdict::Ignore, Verdict::Reject, Verdict::Accept];
+    for (number, verdict) in verdicts.into_iter().enumerate() {
+        left.network.gossip(Topic::Transactions, Bytes::from(vec![number as u8])).unwrap();
+        let (id, _, data) = middle.gossip().await;
+        assert_eq!(data[0], number as u8);
+        middle.network.report(id, verdict);
+    }
+    let (_, _, data) = right.gossip().await;
+    assert_eq!(&data[..], [2], "only what was accepted travels on");
+}
+
+/// Hands every formatted log line to a test.
+#[derive(Clone)]
+struct Lines(plain::SyncSender<String>);
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // A test that has heard enough is no fault of the log's.
+        let _ = self.0.try_send(String::from_utf8_lossy(line).into_owned());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One thread for all tasks, so that the test's own log is everybody's.
+#[tokio::test]
+async fn gen_6_nodes_of_different_chains_part_with_a_clear_line() {
+    let (lines, log) = plain::sync_channel(10_000);
+    let lines = Lines(lines);
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || lines.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let first = launch(configuration(1, Vec::new())).await;
+    // One chain differs in the protocols' names, the other only in what the hello says.
+    for last in [0, 31] {
+        let mut config = configuration(2, first.network.addresses());
+        config.genesis.0[last] ^= 1;
+        let stranger = launch(config).await;
+        let parted = async {
+            loop {
+                match log.try_recv() {
+                    Ok(line) if line.contains("dropping peer") && line.contains("genesis") => break,
+                    Ok(_) => {}
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        };
+        timeout(BOUND, parted).await.expect("a line that says why");
+        assert!(stranger.network.peers().is_empty());
+        assert!(first.network.peers().is_empty());
+        stranger.network.shutdown().await;
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Wire {
+    Open,
+    /// Connections are cut and new ones refused.
+    Cut,
+    /// Bytes stop moving, sockets stay.
+    Stalled,
+}
+
+/// A TCP proxy as a partition tool would use it.
+async fn proxy(target: SocketAddr) -> (SocketAddr, watch::Sender<Wire>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, wire) = watch::channel(Wire::Open);
+    tokio::spawn(async move {
+        while let Ok((inside, _)) = listener.accept().await {
+            if *wire.borrow() != Wire::Cut {
+                tokio::spawn(relay(inside, target, wire.clone()));
+            }
+        }
+    });
+    (address, sender)
+}
+
+async fn relay(mut inside: TcpStream, target: SocketAddr, mut wire: watch::Receiver<Wire>) -> Option<()> {
+    let mut outside = TcpStream::connect(target).await.ok()?;
+    loop {
+        let now = *wire.borrow_and_update();
+        match now {
+            Wire::Cut => return None,
+            Wire::Stalled => wire.changed().await.ok()?,
+            Wire::Open => tokio::select! {
+                _ = copy_bidirectional(&mut inside, &mut outside) => return None,
+                changed = wire.changed() => changed.ok()?,
+            },
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_between_two_nodes_can_part_them_and_they_heal() {
+    let mut far = launch(configuration(1, Vec::new())).await;
+    let (name, socket) = (far.network.name(), far.network.listening()[0]);
+    let (address, wire) = proxy(socket).await;
+    let mut near = launch(configuration(2, vec![PeerAddress { name, socket: address }])).await;
+    for parted in [Wire::Cut, Wire::Stalled, Wire::Cut] {
+        let outbound_address = near
+            .until(|event| match event {
+                NetworkEvent::Connected { address, outbound: true, .. } => Some(address),
+                _ => None,
+            })
+            .await;
+        assert_eq!(outbound_address, address, "only the configured socket is dialled");
+        far.connected_to(1).await;
+        wire.send_replace(parted);
+        near.disconnected(name).await;
+        far.disconnected(near.network.name()).await;
+        // A vote that is sent while the link is down waits for it; a block would be stale.
+        assert!(near.network.send(name, Class::Vote, Bytes::from_static(b"waiting")));
+        assert!(!near.network.send(name, Class::Block, Bytes::from_static(b"stale")));
+        let begun = Instant::now();
+        wire.send_replace(Wire::Open);
+        assert_eq!(far.message().await.1, Bytes::from_static(b"waiting"));
+        println!("healed in {:?}", begun.elapsed());
+        // Start the next round from a fresh announcement.
+        wire.send_replace(Wire::Cut);
+        near.disconnected(name).await;
+        far.disconnected(near.network.name()).await;
+        wire.send_replace(Wire::Open);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_shutdown_sends_what_is_queued_and_frees_the_port() {
+    let mut nodes = mesh(2).await;
+    let leaving = nodes.remove(1);
+    let mut staying = nodes.remove(0);
+    for number in 0..1000_u32 {
+        assert!(leaving.network.send(
+            staying.network.name(),
+            Class::Vote,
+            number.to_be_bytes().to_vec().into()
+        ));
+    }
+    timeout(BOUND, leaving.network.shutdown()).await.expect("a shutdown within the bound");
+    for number in 0..1000_u32 {
+        assert_eq!(staying.message().await.1, Bytes::from(number.to_be_bytes().to_vec()));
+    }
+    staying.disconnected(leaving.network.name()).await;
+    std::net::TcpListener::bind(leaving.network.listening()[0]).expect("the port is free again");
+    let mut events = leaving.events;
+    while timeout(BOUND, events.recv()).await.expect("the events end").is_some() {}
+    assert_eq!(leaving.network.gossip(Topic::Blocks, Bytes::new()), Err(GossipError::Stopped));
+    let asked = leaving.network.request(staying.network.name(), Bytes::new()).await;
+    assert_eq!(asked, Err(RequestError::Stopped));
+    assert!(leaving.network.peers().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_taken_port_is_reported() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = configuration(1, Vec::new());
+    config.listen = vec![taken.local_addr().unwrap()];
+    let error = start(config, &mut Registry::default()).await.err().expect("the port is taken");
+    assert!(error.to_string().contains(&taken.local_addr().unwrap().to_string()), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seven_nodes_that_all_dial_each_other_form_a_mesh() {
+    let held: Vec<_> = (0..7).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let addresses: Vec<PeerAddress> = (1..)
+        .zip(&held)
+        .map(|(seed, listener)| PeerAddress {
+            name: NetworkKey::from_bytes([seed; 32]).name(),
+            socket: listener.local_addr().unwrap(),
+        })
+        .collect();
+    drop(held);
+    let begun = Instant::now();
+    let mut nodes = Vec::new();
+    for (here, own) in addresses.iter().enumerate() {
+        let others = addresses.iter().filter(|address| address.name != own.name).copied().collect();
+        let mut config = configuration(here as u8 + 1, others);
+        config.listen = vec![own.socket];
+        nodes.push(launch(config).await);
+    }
+    for node in &mut nodes {
+        node.connected_to(6).await;
+    }
+    println!("seven nodes that all dial each other in {:?}", begun.elapsed());
+    nodes[6].network.gossip(Topic::Blocks, Bytes::from_static(b"block")).unwrap();
+    for node in &mut nodes[..6] {
+        let (id, _, _) = node.gossip().await;
+        node.network.report(id, Verdict::Accept);
+    }
 }

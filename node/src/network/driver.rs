@@ -5,32 +5,28 @@
 
 use super::config::{Clocks, NetworkLimits};
 use super::event::Door;
-use super::frame::{Hello, HelloError};
-use super::kind::{Demerit, GossipId, OUT, Topic, Verdict};
+use super::kind::{Demerit, GossipId, Topic, Verdict};
 use super::link::Links;
 use super::metrics::{Carrier, Metrics};
-use super::name::{self, PeerName};
-use super::peers::{Connection, Peers, Running};
+use super::name::PeerName;
+use super::peers::Peers;
 use super::request::{self, Serving};
-use super::session::{End, Ending, Session};
+use super::session::End;
 use super::streams::{StreamEvent, Waiter};
 use super::swarm::{Stack, StackEvent};
 use alloy_primitives::{B256, Bytes};
-use libp2p::core::ConnectedPoint;
 use libp2p::futures::StreamExt;
 use libp2p::gossipsub::{self, MessageAcceptance, MessageId, PublishError, TopicHash};
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, DialError, SwarmEvent};
+use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{PeerId, Stream, Swarm};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
 /// Between two looks at standings, scores and silent connections.
-const ROUND: Duration = Duration::from_secs(1);
+pub(super) const ROUND: Duration = Duration::from_secs(1);
 /// How long closing the last connections may take at shutdown.
 const CLOSING: Duration = Duration::from_secs(1);
 /// Answers of "busy" that may be on their way; beyond that a stream is reset without one.
@@ -47,7 +43,7 @@ pub(super) enum Command {
 }
 
 /// A session's name and its end.
-type Ended = (PeerName, ConnectionId, End);
+pub(super) type Ended = (PeerName, ConnectionId, End);
 /// A served request's peer, and whether it broke the protocol.
 type Served = (PeerName, bool);
 
@@ -249,32 +245,6 @@ impl Driver {
         }
     }
 
-    fn on_connected(&mut self, peer_id: PeerId, id: ConnectionId, endpoint: &ConnectedPoint) {
-        let address = name::socket(endpoint.get_remote_address());
-        let (Some(peer), Some(address)) = (PeerName::of(&peer_id), address) else {
-            tracing::info!(peer = %peer_id, "dropping a peer whose identity is no ed25519 key");
-            self.swarm.close_connection(id);
-            return;
-        };
-        let outbound = endpoint.is_dialer();
-        let connection = Connection { id, outbound, address, since: Instant::now() };
-        for closing in self.peers.connected(self.local, peer, connection) {
-            tracing::debug!(%peer, "two connections to one peer; closing one");
-            self.swarm.close_connection(closing);
-        }
-    }
-
-    fn on_dial_error(&mut self, peer_id: &PeerId, error: &DialError) {
-        let Some(peer) = PeerName::of(peer_id) else { return };
-        match error {
-            DialError::WrongPeerId { obtained, address } => tracing::warn!(
-                "{address} answered as {obtained}, not as {peer}; correct the /p2p/ part of its address, or the address"
-            ),
-            error => tracing::debug!(%peer, %error, "a dial failed"),
-        }
-        self.peers.dial_failed(&peer);
-    }
-
     fn on_stream(&mut self, event: StreamEvent) {
         match event {
             StreamEvent::Direct { peer, connection, stream } => {
@@ -299,51 +269,6 @@ impl Driver {
                 }
             }
         }
-    }
-
-    fn start_session(&mut self, name: PeerName, id: ConnectionId, stream: Stream) {
-        let Some(peer) = self.peers.find(&name) else { return };
-        // A stream of a connection that lost against another one is not worth a hello.
-        let Some(connection) = peer.connection().copied().filter(|connection| connection.id == id) else {
-            return;
-        };
-        peer.end_session();
-        let ((cancel, cancelled), (over, is_over)) = (oneshot::channel(), oneshot::channel());
-        let running = Running { connection: id, cancel: Some(cancel), over: is_over };
-        let predecessor = peer.running.replace(running).map(|running| running.over);
-        let budget = if peer.link.trusted { &self.budgets.0 } else { &self.budgets.1 };
-        let session = Session {
-            link: Arc::clone(&peer.link),
-            address: connection.address,
-            outbound: connection.outbound,
-            hello: Hello::ours(self.genesis),
-            clocks: self.clocks,
-            door: self.door.clone(),
-            budget: Arc::clone(budget),
-            metrics: self.metrics.clone(),
-            predecessor,
-            over,
-        };
-        let ending = Ending { cancel: cancelled, shutdown: self.shutdown.clone() };
-        self.sessions.spawn(async move { (name, id, session.run(stream, ending).await) });
-    }
-
-    fn on_session_end(&mut self, (name, id, end): Ended) {
-        tracing::debug!(peer = %name, %end, "a session ended");
-        if let Some(peer) = self.peers.find(&name) {
-            peer.running.take_if(|running| running.connection == id);
-        }
-        self.swarm.close_connection(id);
-        match &end {
-            End::Hello(
-                error @ (HelloError::Genesis { .. } | HelloError::Version { .. } | HelloError::Malformed),
-            ) => {
-                self.expel(name, "hello", error);
-            }
-            End::Frame(error) if error.is_misbehaviour() => self.expel(name, "frame", error),
-            _ => {}
-        }
-        self.peers.settle(&name);
     }
 
     fn serve(&mut self, name: PeerName, stream: Stream) {
@@ -377,80 +302,6 @@ impl Driver {
             self.next_round = now + ROUND;
             self.round(now);
         }
-    }
-
-    fn dial(&mut self, peer: PeerName, sockets: &[SocketAddr]) {
-        let addresses = sockets.iter().copied().map(name::multiaddr).collect();
-        let dial = DialOpts::peer_id(peer.peer_id())
-            .condition(PeerCondition::DisconnectedAndNotDialing)
-            .addresses(addresses)
-            // A dial from the listening port would meet the remains of earlier connections to the same pair of ports.
-            .allocate_new_port()
-            .build();
-        if let Err(error) = self.swarm.dial(dial) {
-            tracing::debug!(%peer, %error, "a dial could not begin");
-            self.peers.dial_failed(&peer);
-        }
-    }
-
-    /// Once a second: standings grow back, scores are looked at, connections without a hello go.
-    fn round(&mut self, now: Instant) {
-        let (mut out, mut silent, mut greeted) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, peer) in self.peers.all() {
-            peer.standing = (peer.standing + ROUND.as_secs_f64()).min(0.0);
-            let id = name.peer_id();
-            let gossip = &mut self.swarm.behaviour_mut().gossip;
-            gossip.set_application_score(&id, peer.standing);
-            let score = gossip.peer_score(&id).unwrap_or(peer.standing);
-            peer.link.mark(peer.standing, score);
-            if score <= OUT && !peer.connections.is_empty() {
-                out.push((*name, score));
-            }
-            if peer.link.is_up() {
-                greeted.push(*name);
-            } else {
-                let late = |connection: &&Connection| {
-                    now.saturating_duration_since(connection.since) > self.clocks.hello
-                };
-                silent.extend(peer.connections.iter().filter(late).map(|connection| (*name, connection.id)));
-            }
-        }
-        for name in greeted {
-            self.peers.greeted(&name);
-        }
-        for (name, score) in out {
-            self.expel(name, "score", &format_args!("its score fell to {score:.0}"));
-        }
-        for (peer, connection) in silent {
-            tracing::info!(%peer, "dropping a peer that did not say hello in time");
-            self.metrics.refused("silent");
-            self.swarm.close_connection(connection);
-        }
-    }
-
-    /// Lowers a peer's standing, and drops it when there is none left.
-    fn charge(&mut self, name: PeerName, points: f64, reason: &'static str) {
-        self.metrics.demerit(reason);
-        let Some(peer) = self.peers.find(&name) else { return };
-        let before = peer.standing;
-        peer.standing = (before - points).max(OUT);
-        let (after, connected) = (peer.standing, !peer.connections.is_empty());
-        self.swarm.behaviour_mut().gossip.set_application_score(&name.peer_id(), after);
-        if after <= OUT && before > OUT && connected {
-            self.expel(name, reason, &"its standing is used up");
-        }
-    }
-
-    /// Drops a peer and keeps it out for a while.
-    fn expel(&mut self, peer: PeerName, label: &'static str, reason: &dyn std::fmt::Display) {
-        let wait = self.clocks.ban;
-        tracing::warn!("dropping peer {peer} and refusing it for {wait:?}: {reason}");
-        self.metrics.refused(label);
-        let until = Instant::now() + wait;
-        self.swarm.behaviour_mut().gate.ban(peer.peer_id(), until);
-        // An error means that it is not connected.
-        let _ = self.swarm.disconnect_peer_id(peer.peer_id());
-        self.peers.postpone(&peer, until);
     }
 }
 

@@ -137,12 +137,12 @@ impl Hello {
         Ok(theirs)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         [&MAGIC[..], &self.version.to_be_bytes(), self.genesis.as_slice(), self.agent.as_bytes()].concat()
     }
 
     /// The version is looked at before the rest, which another version may lay out otherwise.
-    fn decode(bytes: &[u8]) -> Result<Self, HelloError> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, HelloError> {
         let rest = bytes.strip_prefix(&MAGIC).ok_or(HelloError::Malformed)?;
         let (version, rest) = rest.split_first_chunk::<2>().ok_or(HelloError::Malformed)?;
         let version = u16::from_be_bytes(*version);

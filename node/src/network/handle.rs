@@ -99,6 +99,8 @@ impl Network {
         if bytes > limit {
             return Err(RequestError::TooLarge { bytes, limit });
         }
+        // The clock starts when the request may: the peer is not to blame for our other requests.
+        let _place = self.0.asking.acquire().await.map_err(|_| RequestError::Stopped)?;
         let answer = timeout(self.0.patience, self.ask(peer, &question)).await;
         let answer = answer.unwrap_or(Err(RequestError::TimedOut));
         match &answer {
@@ -110,7 +112,6 @@ impl Network {
     }
 
     async fn ask(&self, peer: PeerName, question: &[u8]) -> Result<Bytes, RequestError> {
-        let _place = self.0.asking.acquire().await.map_err(|_| RequestError::Stopped)?;
         let (waiter, stream) = oneshot::channel();
         self.0.commands.send(Command::Open(peer, waiter)).await.map_err(|_| RequestError::Stopped)?;
         let stream = stream.await.map_err(|_| RequestError::NotConnected)?;

@@ -25,6 +25,10 @@
 //! peer simply replaces the first. yamux's receive window cannot be set through libp2p 0.57; it grows only while we read, and new connections are
 //! refused when the process holds too much of the machine's memory (P2P-7).
 
+mod admission;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::print_stdout)]
+mod attacks;
 mod bucket;
 mod config;
 mod driver;

@@ -29,6 +29,8 @@ pub(super) struct Running {
     pub(super) connection: ConnectionId,
     /// Dropped to end it.
     pub(super) cancel: Option<oneshot::Sender<()>>,
+    /// Its connection is gone: it reads what had arrived and then ends by itself.
+    pub(super) draining: bool,
     /// Resolves when it is over; the next session of the peer takes it.
     pub(super) over: oneshot::Receiver<()>,
 }
@@ -143,8 +145,8 @@ impl Peers {
     pub(super) fn disconnected(&mut self, name: &PeerName, id: ConnectionId) {
         if let Some(peer) = self.rows.get_mut(name) {
             peer.connections.retain(|connection| connection.id != id);
-            if peer.running.as_ref().is_some_and(|running| running.connection == id) {
-                peer.end_session();
+            if let Some(running) = peer.running.as_mut().filter(|running| running.connection == id) {
+                running.draining = true;
             }
         }
         self.settle(name);
@@ -215,9 +217,9 @@ impl Peer {
         self.connections.first()
     }
 
-    /// Lets the session end; its `over` stays for a successor.
+    /// Ends the session, unless it ends by itself; its `over` stays for a successor.
     pub(super) fn end_session(&mut self) {
-        if let Some(running) = &mut self.running {
+        if let Some(running) = self.running.as_mut().filter(|running| !running.draining) {
             running.cancel = None;
         }
     }

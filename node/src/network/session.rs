@@ -80,12 +80,17 @@ impl Session {
         }
         self.link.up(self.address, self.outbound, theirs.agent);
         let end = self.announced(stream, &mut ending).await;
+        self.fall_silent();
+        drop(self.over);
+        end
+    }
+
+    /// From here on the peer's queue takes votes alone.
+    fn fall_silent(&self) {
         self.link.down();
         for class in self.link.outbox.close() {
             self.metrics.dropped(class, "disconnected");
         }
-        drop(self.over);
-        end
     }
 
     /// Both hellos, and the peer's gossip subscriptions: whoever hears `Connected` can reach the peer every way.
@@ -108,6 +113,8 @@ impl Session {
         self.metrics.peer(self.outbound, 1);
         let end = self.converse(stream, ending).await;
         self.metrics.peer(self.outbound, -1);
+        // Whoever hears `Disconnected` must not be able to send to the dead link any more.
+        self.fall_silent();
         let event = NetworkEvent::Disconnected { peer };
         if matches!(end, End::Shutdown) {
             self.door.try_deliver(event);
