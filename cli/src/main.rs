@@ -20,7 +20,7 @@ use crate::output::Output;
 
 /// A Byzantine-tolerant blockchain node: one ledger, every way to agree on it
 #[derive(Debug, Parser)]
-#[command(name = "synod", version, arg_required_else_help = true, infer_subcommands = true)]
+#[command(name = "synod", version, arg_required_else_help = true)]
 #[command(
     after_help = "Start a local network with ./testnet/up.sh, then:\n  synod wallet new alice\n  synod wallet send --from dev0 --to alice 12.5"
 )]

@@ -5,55 +5,63 @@ use std::fmt;
 
 use serde::Serialize;
 use synod_types::amount::{format_gwei, format_syn};
-use synod_types::{Bytes, NativeTransaction, PublicKey, U256};
+use synod_types::{Address, Bytes, NativeTransaction, PublicKey, U256};
 
 use super::fees::Fees;
 use super::names::Account;
 use super::network::Network;
 
-/// A payment before it is signed.
+/// A transaction before it is signed, and the names of those whom it concerns.
 #[derive(Debug, Clone)]
-pub(crate) struct Draft {
+pub(crate) struct Draft<'a> {
     /// On which chain.
-    pub(crate) network: Network,
+    pub(crate) network: &'a Network,
     /// Who pays.
-    pub(crate) from: Account,
-    /// Who receives.
-    pub(crate) to: Account,
-    /// How much, in wei.
-    pub(crate) value: U256,
-    /// What it may cost.
-    pub(crate) fees: Fees,
-    /// The account's next number.
-    pub(crate) nonce: u64,
+    pub(crate) from: &'a Account,
+    /// Who receives; `None` creates a contract.
+    pub(crate) to: Option<&'a Account>,
+    /// What will be signed.
+    pub(crate) transaction: &'a NativeTransaction,
 }
 
-impl Draft {
-    /// The transaction to sign with the key of `sender`.
-    pub(crate) fn transaction(&self, sender: PublicKey) -> NativeTransaction {
-        NativeTransaction {
-            chain_id: self.network.chain_id,
-            sender,
-            nonce: self.nonce,
-            max_fee: self.fees.max_fee,
-            max_tip: self.fees.max_tip,
-            gas_limit: self.fees.gas_limit,
-            to: Some(self.to.address),
-            value: self.value,
-            data: Bytes::new(),
-            access_list: Vec::new(),
-            valid_until: self.fees.valid_until,
-        }
+/// A plain payment of `value` by the account of `sender`.
+pub(crate) fn transfer(
+    network: &Network,
+    sender: PublicKey,
+    nonce: u64,
+    to: Address,
+    value: U256,
+    fees: &Fees,
+) -> NativeTransaction {
+    NativeTransaction {
+        chain_id: network.chain_id,
+        sender,
+        nonce,
+        max_fee: fees.max_fee,
+        max_tip: fees.max_tip,
+        gas_limit: fees.gas_limit,
+        to: Some(to),
+        value,
+        data: Bytes::new(),
+        access_list: Vec::new(),
+        valid_until: fees.valid_until,
     }
 }
 
-impl fmt::Display for Draft {
+impl fmt::Display for Draft<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fees = &self.fees;
+        let transaction = self.transaction;
+        let fees = Fees::of(transaction);
         let gwei = |wei: u128| format_gwei(U256::from(wei));
-        writeln!(formatter, "  amount   {}", both(self.value))?;
+        writeln!(formatter, "  amount   {}", both(transaction.value))?;
         writeln!(formatter, "  from     {}", self.from)?;
-        writeln!(formatter, "  to       {}", self.to)?;
+        match self.to {
+            Some(to) => writeln!(formatter, "  to       {to}")?,
+            None => writeln!(formatter, "  to       a new contract")?,
+        }
+        if !transaction.data.is_empty() {
+            writeln!(formatter, "  data     {} bytes", transaction.data.len())?;
+        }
         writeln!(formatter, "  fee      at most {}", both(fees.most()))?;
         let (max_fee, tip) = (gwei(fees.max_fee), gwei(fees.max_tip));
         writeln!(
@@ -64,7 +72,7 @@ impl fmt::Display for Draft {
         if let Some(height) = fees.valid_until {
             writeln!(formatter, "  until    block {height}")?;
         }
-        write!(formatter, "  nonce    {} on {}", self.nonce, self.network.title())
+        write!(formatter, "  nonce    {} on {}", transaction.nonce, self.network.title())
     }
 }
 

@@ -6,7 +6,7 @@
 use clap::Args;
 use synod_node::rpc::types::FeesView;
 use synod_types::amount::{format_gwei, parse_amount};
-use synod_types::{Gas, Height, U256};
+use synod_types::{Gas, Height, NativeTransaction, U256};
 
 use crate::failure::{Failure, Outcome};
 
@@ -46,6 +46,12 @@ pub(crate) struct Fees {
 }
 
 impl Fees {
+    /// What a transaction carries.
+    pub(crate) fn of(transaction: &NativeTransaction) -> Self {
+        let NativeTransaction { max_fee, max_tip, gas_limit, valid_until, .. } = transaction;
+        Self { max_fee: *max_fee, max_tip: *max_tip, gas_limit: *gas_limit, valid_until: *valid_until }
+    }
+
     /// The most that all gas together can cost, in wei.
     pub(crate) fn most(&self) -> U256 {
         U256::from(self.max_fee).saturating_mul(U256::from(self.gas_limit.0))

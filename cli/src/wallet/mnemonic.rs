@@ -15,7 +15,7 @@ pub(crate) struct Words(Zeroizing<String>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WordsError {
     /// Another number of words.
-    #[error("{0} words; a mnemonic has 12, 15, 18, 21 or 24")]
+    #[error("{0} word{s} given; a mnemonic has 12, 15, 18, 21 or 24", s = if *.0 == 1 { "" } else { "s" })]
     Count(usize),
     /// A word that is not on the list of BIP-39. The word itself is not repeated: it may be a slip in a
     /// secret that ends up in a log.

@@ -2,13 +2,17 @@
 
 mod balance;
 mod export;
+mod history;
 mod import;
 mod label;
 mod list;
 mod network;
 mod new;
-mod payment;
+pub(crate) mod payment;
+mod replace;
 mod send;
+mod sign;
+mod submit;
 
 use clap::Subcommand;
 
@@ -25,6 +29,11 @@ pub(crate) enum Wallet {
     Label(label::Label),
     Balance(balance::Balance),
     Send(send::Send),
+    Bump(replace::Bump),
+    Cancel(replace::Cancel),
+    Sign(sign::Sign),
+    Submit(submit::Submit),
+    History(history::History),
     Network(network::PinnedNetwork),
 }
 
@@ -42,6 +51,11 @@ impl Wallet {
             Self::Label(command) => command.run(context),
             Self::Balance(command) => command.run(context),
             Self::Send(command) => command.run(context),
+            Self::Bump(command) => command.run(context),
+            Self::Cancel(command) => command.run(context),
+            Self::Sign(command) => command.run(context),
+            Self::Submit(command) => command.run(context),
+            Self::History(command) => command.run(context),
             Self::Network(command) => command.run(context),
         }
     }

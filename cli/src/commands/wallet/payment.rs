@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use synod_node::rpc::types::{TransactionStatus, TransactionStatusView, TransactionView};
+use synod_node::rpc::types::{TransactionStatus, TransactionStatusView};
 use synod_types::address::format_address;
 use synod_types::amount::{format_gwei, format_syn};
 use synod_types::{NativeTransaction, SecretKey, Transaction, TransactionId, U256};
@@ -13,7 +13,7 @@ use synod_types::{NativeTransaction, SecretKey, Transaction, TransactionId, U256
 use crate::context::{Context, Session};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::wallet::delivery::{Delivery, SAFE_DEPTH, Wait};
-use crate::wallet::draft::{Draft, Wei};
+use crate::wallet::draft::Wei;
 use crate::wallet::names::Signer;
 use crate::wallet::outbox::{Outbox, Record, Slot};
 use crate::wallet::password::PasswordSource;
@@ -48,22 +48,22 @@ impl Payment<'_> {
         }
     }
 
-    /// Signs a draft and records what was signed.
+    /// Signs a transaction and records what was signed.
     ///
     /// # Errors
     /// When the disk fails; nothing has left then.
-    pub(super) fn record(&self, draft: &Draft, key: &SecretKey) -> Outcome<Record> {
-        let signed = draft.transaction(key.public()).sign(self.session.network.genesis_hash, key);
+    pub(super) fn record(&self, transaction: NativeTransaction, key: &SecretKey) -> Outcome<Record> {
+        let signed = transaction.sign(self.session.network.genesis_hash, key);
         let record = Record::new(&Transaction::Native(signed), &self.session.network)?;
         self.outbox.write(&record)?;
         Ok(record)
     }
 
-    /// Waits for a slot that was submitted and tells what became of it.
+    /// Waits for a slot that was submitted, tells what became of it, and gives the id that the chain took.
     ///
     /// # Errors
     /// As [`Delivery::watch`], and when the transaction is in a block but failed.
-    pub(super) fn finish(&self, slot: &Slot, resumed: bool) -> Outcome<()> {
+    pub(super) fn finish(&self, slot: &Slot, resumed: bool) -> Outcome<TransactionId> {
         let wait = self.options.wait;
         let settled_depth =
             if wait == Wait::Final { self.session.genesis()?.pow.settled_depth } else { SAFE_DEPTH };
@@ -76,7 +76,7 @@ impl Payment<'_> {
                 "transaction_failed",
                 "the transaction is in a block, but it failed; its fee is paid",
             )),
-            _ => Ok(()),
+            _ => Ok(told.id),
         }
     }
 }
@@ -191,9 +191,4 @@ impl fmt::Display for Paid {
 pub(crate) fn parse_id(text: &str) -> Result<TransactionId, String> {
     let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 64);
     digits.and_then(|_| text.parse().ok()).ok_or_else(|| "an id is 0x and 64 hex digits".to_owned())
-}
-
-/// The record's fields for a transaction that only the node knows.
-pub(super) fn native_of(view: &TransactionView) -> Outcome<Transaction> {
-    Transaction::from_bytes(&view.raw).map_err(|error| Failure::failed("malformed", error.to_string()))
 }

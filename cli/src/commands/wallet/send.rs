@@ -5,6 +5,7 @@
 //! back; wait.
 
 use clap::Args;
+use synod_node::rpc::types::AccountView;
 use synod_types::U256;
 use synod_types::amount::{format_syn, parse_amount};
 
@@ -14,8 +15,8 @@ use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::wallet::accounts;
 use crate::wallet::delivery::Open;
-use crate::wallet::draft::{Draft, both};
-use crate::wallet::fees::FeeOptions;
+use crate::wallet::draft::{Draft, both, transfer};
+use crate::wallet::fees::{FeeOptions, Fees};
 use crate::wallet::names::{Account, Signer};
 use crate::wallet::outbox::{Outbox, Slot};
 use crate::wallet::password::PasswordSource;
@@ -64,7 +65,7 @@ impl Send {
             None => self.pay(&payment, &signer, &to)?,
         };
         match slot {
-            Paying::Fresh(slot) => payment.finish(&slot, false),
+            Paying::Fresh(slot) => payment.finish(&slot, false).map(drop),
             Paying::Resumed(slot) => self.resume(&payment, &slot),
         }
     }
@@ -108,11 +109,11 @@ impl Send {
         {
             return Ok(Paying::Resumed(slot));
         }
-        let draft =
-            Draft { network: session.network.clone(), from, to: to.clone(), value: self.amount, fees, nonce };
-        demand_funds(&draft, account.balance, account.immature)?;
-        context.output.note(&draft);
-        let record = payment.record(&draft, &key)?;
+        demand_funds(&from, self.amount, &fees, &account, session.network.testnet)?;
+        let transaction = transfer(&session.network, key.public(), nonce, to.address, self.amount, &fees);
+        let draft = Draft { network: &session.network, from: &from, to: Some(to), transaction: &transaction };
+        context.output.note(draft);
+        let record = payment.record(transaction, &key)?;
         payment.delivery().submit(&record)?;
         Ok(Paying::Fresh(Slot { nonce, records: vec![record] }))
     }
@@ -126,7 +127,7 @@ impl Send {
         payment.context.output.note(format_args!(
             "resuming the equal payment that is under way (--again makes a second one): {id}"
         ));
-        payment.finish(slot, true)
+        payment.finish(slot, true).map(drop)
     }
 }
 
@@ -139,25 +140,23 @@ enum Paying {
 }
 
 /// Says what is missing before anything is signed; the node would say it too, but after.
-fn demand_funds(draft: &Draft, balance: U256, immature: U256) -> Outcome<()> {
-    let needed = draft.value.saturating_add(draft.fees.most());
-    if balance >= needed {
+fn demand_funds(from: &Account, amount: U256, fees: &Fees, held: &AccountView, testnet: bool) -> Outcome<()> {
+    let needed = amount.saturating_add(fees.most());
+    if held.balance >= needed {
         return Ok(());
     }
-    let message = format!(
-        "{} can spend {} SYN, and this needs {} SYN with its fee",
-        draft.from.short(),
-        format_syn(balance),
-        format_syn(needed)
-    );
+    let (name, has, immature) = (from.short(), format_syn(held.balance), held.immature);
+    let message =
+        format!("{name} can spend {has} SYN, and this needs {} SYN with its fee", format_syn(needed));
     let failure = Failure::new(Exit::Refused, "insufficient_funds", message)
-        .details(serde_json::json!({"balance": balance.to_string(), "needed": needed.to_string()}));
-    Err(match (immature.is_zero(), draft.network.testnet) {
+        .details(serde_json::json!({"balance": held.balance.to_string(), "needed": needed.to_string()}));
+    Err(match (immature.is_zero(), testnet) {
         (false, _) => {
             failure.hint(format!("{} SYN more are mining rewards that mature later", format_syn(immature)))
         }
-        (true, true) => failure
-            .hint(format!("dev0 has plenty: synod wallet send --from dev0 --to {} 100", draft.from.short())),
+        (true, true) => {
+            failure.hint(format!("dev0 has plenty: synod wallet send --from dev0 --to {name} 100"))
+        }
         (true, false) => failure,
     })
 }

@@ -1,0 +1,78 @@
+//! `synod chain tx`: where a transaction stands.
+
+use std::fmt;
+
+use clap::Args;
+use serde::Serialize;
+use synod_node::rpc::types::{TransactionStatus, TransactionStatusView};
+use synod_types::address::format_address;
+use synod_types::amount::{format_gwei, format_syn};
+use synod_types::{TransactionId, U256};
+
+use crate::client::Settle;
+use crate::commands::wallet::payment::{depth_words, parse_id};
+use crate::context::Context;
+use crate::failure::{Failure, Outcome};
+
+/// Show a transaction: where it stands, what it did
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  synod chain tx 0xd5405721e9dba7f3b51da6ea30155cdf8bcdb611e3b72702da7bba4d4ce114a8"
+)]
+pub(crate) struct Tx {
+    /// Its id
+    #[arg(value_parser = parse_id)]
+    id: TransactionId,
+}
+
+/// The node's own answer, for programs unchanged.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Shown(TransactionStatusView);
+
+impl Tx {
+    pub(super) fn run(self, context: &Context) -> Outcome<()> {
+        let view = context.node()?.transaction(self.id).settle()?;
+        if view.status == TransactionStatus::Unknown && !context.output.is_json() {
+            return Err(Failure::failed("not_found", format!("the node does not know {}", self.id))
+                .hint("it was never submitted here, was dropped, or is older than this node's index"));
+        }
+        context.output.result(&Shown(view));
+        Ok(())
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let view = &self.0;
+        match (view.status, view.height, view.depth) {
+            (TransactionStatus::Included, Some(height), Some(depth)) => {
+                writeln!(formatter, "in block {height}, {}", depth_words(depth, view.settled))?;
+            }
+            _ => writeln!(formatter, "pending: {}", view.reason.as_deref().unwrap_or("in the pool"))?,
+        }
+        if let Some(transaction) = &view.transaction {
+            let to = transaction.to.map_or_else(|| "a new contract".to_owned(), |to| format_address(&to));
+            writeln!(formatter, "  amount   {} SYN", format_syn(transaction.value))?;
+            writeln!(formatter, "  from     {}", format_address(&transaction.sender))?;
+            writeln!(formatter, "  to       {to}")?;
+            writeln!(formatter, "  nonce    {}", transaction.nonce)?;
+        }
+        if let Some(receipt) = &view.receipt {
+            let outcome =
+                if receipt.succeeded { "succeeded" } else { "FAILED; the fee is paid all the same" };
+            let each = format_gwei(U256::from(receipt.effective_fee));
+            writeln!(formatter, "  outcome  {outcome}")?;
+            writeln!(
+                formatter,
+                "  fee      {} SYN ({} gas at {each} gwei)",
+                format_syn(receipt.fee),
+                receipt.gas_used
+            )?;
+        }
+        if let Some(hash) = &view.block_hash {
+            writeln!(formatter, "  block    {hash}")?;
+        }
+        write!(formatter, "  id       {}", view.id)
+    }
+}
