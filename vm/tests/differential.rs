@@ -161,11 +161,13 @@ fn a_wrong_machine_is_found_and_made_small() {
     let found = (0..2_000).find_map(|seed| {
         let scene = Scene::new(seed);
         let wrong = |scene: &Scene| {
-            synod_types::mutant::with("evm-refund-half", || difference(&mut Vm::new(), scene).is_some())
+            synod_types::mutant::with("evm-warm-set-not-reverted", || {
+                difference(&mut Vm::new(), scene).is_some()
+            })
         };
         wrong(&scene).then(|| shrink(scene, wrong))
     });
-    let small = found.expect("2,000 programs find a wrong refund");
+    let small = found.expect("2,000 programs find a warm set that outlives a revert");
     let pieces: usize = small.programs.iter().map(Vec::len).sum();
     assert!(pieces <= 12, "{pieces} pieces are left: {small:?}");
     assert!(small.transaction.gas_limit > 0 && small.world().total() > U256::ZERO);

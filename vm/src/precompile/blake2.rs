@@ -114,7 +114,7 @@ mod tests {
         let mut output = Vec::new();
         assert_eq!(compress(&input, 20, &mut output), Ok(8));
         let expected = "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1\
-                        7d87c5392aab792dc252d5de4533cc9518d38aa8dbc4925ab92386edd4009923";
+                        7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923";
         assert_eq!(hex::encode(output), expected);
         for bad in [&input[1..], &[&input[..], &[0]].concat(), &[&input[..212], &[2]].concat()] {
             assert_eq!(compress(bad, 20, &mut Vec::new()), Err(Halt::PrecompileFailed));

@@ -29,7 +29,9 @@ fn candidates(scene: &Scene) -> impl Iterator<Item = Scene> {
         with(&|scene| scene.init_code = Some(program.clone()));
     }
     for at in 0..scene.storage.len() {
-        with(&|scene| drop(scene.storage.remove(at)));
+        with(&|scene| {
+            scene.storage.remove(at);
+        });
     }
     if !scene.transaction.access_list.is_empty() {
         with(&|scene| scene.transaction.access_list.clear());
