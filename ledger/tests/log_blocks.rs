@@ -346,12 +346,21 @@ fn s_d5_the_way_out_of_damage_that_no_peer_can_mend_keeps_what_is_before_it() {
 }
 
 #[test]
-fn s_d5_a_block_that_rots_after_the_boot_is_not_served() {
+fn s_d5_a_block_that_rots_after_the_boot_is_not_served_and_can_be_put_back() {
     let disk = SimDisk::new(0);
-    chain_of(&disk, 3);
-    let log = open(&disk);
+    let model = chain_of(&disk, 3);
+    let mut log = open(&disk);
     assert!(disk.flip("0000000000.seg", 8192 + 130, 1));
     assert!(matches!(log.block_at(Height(1)), Err(BlockLogError::Log(LogError::Damaged { .. }))));
     assert!(log.block_with(hash(1)).is_err());
     log.block_at(Height(2)).unwrap();
+    let refused = log.mend(FrameNumber(1), &records(1, &[b"another".to_vec()])[0]);
+    assert!(matches!(refused, Err(BlockLogError::Log(LogError::WrongRepair { .. }))));
+    for number in 1..=3 {
+        log.mend(FrameNumber(number), &records(number, &[block_bytes(number)])[0]).unwrap();
+    }
+    model.check(&log, 1);
+    drop(log);
+    disk.power_cut(PowerCut::LoseUnsynced, &mut Choices::new(0));
+    model.check(&open(&disk), 1);
 }

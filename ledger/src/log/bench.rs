@@ -11,6 +11,9 @@ use crate::disk::{Disk, DiskError, DiskFile};
 use crate::log::blocks::BlockLog;
 use synod_types::{B256, BlockHash, Height};
 
+/// Nobody attacks a bench.
+const SALT: Salt = Salt([0x5a; 16]);
+
 /// What to measure.
 #[derive(Debug, Clone, Copy)]
 pub struct LogLoad {
@@ -33,6 +36,8 @@ pub struct LogFigures {
     pub elapsed: Duration,
     /// A commit, alone.
     pub commit: Percentiles,
+    /// Opening the log again: reading and checking all of it.
+    pub boot: Duration,
     /// Writing the same number of bytes into zeros that stand already, and `fdatasync`: the floor for a commit.
     pub raw_in_place: Percentiles,
     /// Appending the same number of bytes to a growing file, and `fdatasync`: what preallocation saves.
@@ -43,6 +48,11 @@ impl LogFigures {
     /// Commits for each second, whole.
     pub fn commits_per_second(&self) -> f64 {
         f64::from(self.commits) / self.elapsed.as_secs_f64()
+    }
+
+    /// Millions of payload bytes read and checked for each second at boot.
+    pub fn boot_megabytes_per_second(&self) -> f64 {
+        f64::from(self.commits) * self.block_bytes as f64 / 1e6 / self.boot.as_secs_f64()
     }
 
     /// Millions of payload bytes for each second.
@@ -70,7 +80,10 @@ pub struct Percentiles {
 /// What the log or the disk answers; [`super::LogError::Exists`] when the folder holds a log.
 pub fn measure<D: Disk>(log_disk: D, raw_disk: &D, load: LogLoad) -> Result<LogFigures, BlockLogError> {
     let block = vec![0xa5; load.block_bytes];
-    let (elapsed, commits) = measure_log(log_disk, &block, load.commits)?;
+    let (log, elapsed, commits) = measure_log(log_disk, &block, load.commits)?;
+    let (disk, begun) = (log.into_disk(), Instant::now());
+    drop(BlockLog::open_existing(disk, LogOptions::blocks(SALT))?);
+    let boot = begun.elapsed();
     let raw_in_place = measure_raw(raw_disk, "in-place", &block, load.raw_syncs, true);
     let raw_growing = measure_raw(raw_disk, "growing", &block, load.raw_syncs, false);
     Ok(LogFigures {
@@ -78,6 +91,7 @@ pub fn measure<D: Disk>(log_disk: D, raw_disk: &D, load: LogLoad) -> Result<LogF
         commits: load.commits,
         elapsed,
         commit: percentiles(commits),
+        boot,
         raw_in_place: percentiles(raw_in_place.map_err(super::LogError::from)?),
         raw_growing: percentiles(raw_growing.map_err(super::LogError::from)?),
     })
@@ -87,8 +101,8 @@ fn measure_log<D: Disk>(
     disk: D,
     block: &[u8],
     commits: u32,
-) -> Result<(Duration, Vec<Duration>), BlockLogError> {
-    let mut log = BlockLog::create(disk, LogOptions::blocks(Salt([0x5a; 16])))?;
+) -> Result<(BlockLog<D>, Duration, Vec<Duration>), BlockLogError> {
+    let mut log = BlockLog::create(disk, LogOptions::blocks(SALT))?;
     let mut parent = BlockHash(B256::ZERO);
     let mut times = Vec::with_capacity(commits as usize);
     let start = Instant::now();
@@ -102,7 +116,7 @@ fn measure_log<D: Disk>(
         // Between two commits, as a node does when it is idle: one step.
         log.prepare_ahead()?;
     }
-    Ok((start.elapsed(), times))
+    Ok((log, start.elapsed(), times))
 }
 
 fn measure_raw<D: Disk>(
@@ -150,6 +164,7 @@ mod tests {
         let figures = measure(machine.folder("log"), &machine.folder("raw"), load).unwrap();
         assert!(figures.commits_per_second() > 0.0 && figures.megabytes_per_second() > 0.0);
         assert!(figures.commit.p50 <= figures.commit.p99 && figures.commit.p99 <= figures.commit.max);
+        assert!(figures.boot_megabytes_per_second() > 0.0);
         assert!(figures.raw_in_place.max > Duration::ZERO && figures.raw_growing.max > Duration::ZERO);
     }
 

@@ -10,7 +10,7 @@ use super::error::LogError;
 use super::layout::{FRAME_HEADER, FRAMES_START, FrameHeader, frame_space};
 use super::marker::Marker;
 use super::place::{Found, FrameIndex, Place};
-use super::segment::{Preparation, Segment, segment_name, whole_bytes};
+use super::segment::{Preparation, Segment, open_segment, segment_name, whole_bytes};
 use super::{Durable, FrameNumber, LogOptions};
 use crate::disk::{Disk, DiskError, DiskFile};
 
@@ -154,6 +154,32 @@ impl<D: Disk> FrameLog<D> {
         }
     }
 
+    /// Puts a frame back that rotted after the boot, when `payload` is what the chain of hashes says was there.
+    ///
+    /// # Errors
+    /// [`LogError::WrongRepair`] for any other payload; nothing is written then.
+    pub fn mend(&mut self, number: FrameNumber, payload: &[u8]) -> Result<(), LogError> {
+        self.check_running()?;
+        let place = find(&self.index, number, self.durable())?;
+        let previous = match number == self.floor() {
+            true => self.marker.floor_previous,
+            false => self.header_of(FrameNumber(number.0 - 1))?.hash,
+        };
+        let expected = match number == self.durable().through {
+            true => self.previous,
+            false => self.header_of(number.next())?.previous,
+        };
+        let segment = open_segment(&self.disk, place.segment)?;
+        let header = FrameHeader::new(number, segment.header.salt, previous, payload);
+        if header.hash != expected {
+            return Err(LogError::WrongRepair { why: "its hash is not the one that its neighbours name" });
+        }
+        let mut bytes = Vec::new();
+        fill_frame(&mut bytes, &header, payload);
+        let written = segment.file.write_at(place.offset as u64, &bytes);
+        self.fatal(written.and_then(|()| segment.file.sync_data()))
+    }
+
     /// Does one step of preparing the next segment, when there is something to do; true while there is more.
     /// To be called when idle, so that no append has to.
     pub fn prepare_ahead(&mut self) -> Result<bool, LogError> {
@@ -219,7 +245,7 @@ impl<D: Disk> FrameLog<D> {
                 Spare::Ready(_) => return Ok(()),
             };
             let used = self.offset - FRAMES_START;
-            if written > used + used / 2 {
+            if written > used {
                 return Ok(());
             }
             let stepped = self.prepare_step();

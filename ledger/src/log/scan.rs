@@ -310,11 +310,14 @@ impl SegmentImage {
     fn blank_mends(&self, start: usize) -> impl Iterator<Item = Mend> + use<> {
         let (segment, size) = (self.segment, self.header.bytes as usize);
         let rest = self.bytes.get(start..).unwrap_or_default();
-        let dirty = rest
-            .iter()
-            .position(|byte| *byte != 0)
-            .zip(rest.iter().rposition(|byte| *byte != 0))
-            .map(|(first, last)| Mend::Blank { segment, from: start + first, to: start + last + 1 });
+        // Sector by sector: most of a segment may be blank, and comparing whole sectors is fast.
+        let is_dirty = |sector: &[u8]| sector != &[0; SECTOR][..sector.len()];
+        let sectors = rest.len().div_ceil(SECTOR);
+        let dirty = rest.chunks(SECTOR).position(is_dirty).map(|first| {
+            let last = rest.chunks(SECTOR).rposition(is_dirty).unwrap_or(sectors);
+            let to = (start + (last + 1) * SECTOR).min(self.bytes.len());
+            Mend::Blank { segment, from: start + first * SECTOR, to }
+        });
         let cut = (!self.missing && self.bytes.len() < size).then_some(Mend::Lengthen {
             segment,
             from: self.bytes.len(),

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use synod_types::{BlockHash, Height};
 
-use super::record::{Record, Tip};
+use super::record::{Record, Tip, encode_all};
 use super::{BlockLog, BlockLogError, OpenedBlocks};
 use crate::disk::Disk;
 use crate::log::{DamagedLog, FrameNumber, LogOptions, Opened, Report};
@@ -100,12 +100,6 @@ impl<D: Disk> DamagedBlockLog<D> {
             Opened::Damaged(log) => BlockLog::open_existing(log.into_disk(), options),
         }
     }
-}
-
-fn encode_all(records: &[Record<'_>]) -> Vec<u8> {
-    let mut payload = Vec::new();
-    records.iter().for_each(|record| record.encode(&mut payload));
-    payload
 }
 
 /// The tips of a good frame's records, with the parents of appended blocks; `None` for no such frame.

@@ -177,6 +177,14 @@ impl<D: Disk> BlockLog<D> {
         Ok(None)
     }
 
+    /// Puts the records of a frame back that rotted after the boot and that a read reported as damaged.
+    ///
+    /// # Errors
+    /// [`LogError::WrongRepair`](super::LogError::WrongRepair) unless the chain of hashes confirms every byte.
+    pub fn mend(&mut self, frame: FrameNumber, records: &[Record<'_>]) -> Result<(), BlockLogError> {
+        Ok(self.frames.mend(frame, &record::encode_all(records))?)
+    }
+
     /// Whether this block is on the committed chain.
     pub fn is_on_chain(&self, block: Tip) -> bool {
         self.view.is_on_chain(block)
@@ -195,6 +203,10 @@ impl<D: Disk> BlockLog<D> {
     /// One step of preparing the next segment, for idle moments; true while there is more to do.
     pub fn prepare_ahead(&mut self) -> Result<bool, BlockLogError> {
         Ok(self.frames.prepare_ahead()?)
+    }
+
+    pub(super) fn into_disk(self) -> D {
+        self.frames.into_disk()
     }
 
     fn stage(&mut self, record: &Record<'_>) -> Result<(), BlockLogError> {

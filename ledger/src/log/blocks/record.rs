@@ -100,6 +100,13 @@ impl<'a> Record<'a> {
     }
 }
 
+/// A frame's payload of these records.
+pub(super) fn encode_all(records: &[Record<'_>]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    records.iter().for_each(|record| record.encode(&mut payload));
+    payload
+}
+
 fn encode_tip(kind: u8, tip: &Tip, out: &mut Vec<u8>) {
     out.push(kind);
     out.extend_from_slice(&tip.height.0.to_be_bytes());
