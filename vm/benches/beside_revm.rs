@@ -4,6 +4,8 @@
 //! (above 1: we are faster), and the geometric mean. Arguments choose programs by name.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)]
+// A bench measures time.
+#![allow(clippy::disallowed_methods)]
 
 #[path = "../tests/oracle/mod.rs"]
 mod oracle;

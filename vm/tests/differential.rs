@@ -5,6 +5,8 @@
 //! be undone, and now and then that a watched run gives the same as an unwatched one.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
+// The budget is a time.
+#![allow(clippy::disallowed_methods)]
 
 mod fuzz;
 mod oracle;
@@ -20,6 +22,8 @@ use synod_vm::{Execution, Status, Vm, World, opcode};
 /// Counts the instructions that ran.
 struct Coverage {
     counts: [u64; 256],
+    /// Programs that succeeded, reverted, halted, or were refused.
+    endings: [u64; 4],
 }
 
 impl Tracer for Coverage {
@@ -103,6 +107,13 @@ fn watched(vm: &mut Vm, scene: &Scene, coverage: &mut Coverage) {
     let plain = ours(vm, scene, &world);
     let watched = vm.execute_traced(&world, &scene.block(), &scene.transaction(), coverage).ok();
     assert_eq!(plain, watched, "watching changes the result");
+    let ending = match plain.map(|plain| plain.status) {
+        Some(Status::Success) => 0,
+        Some(Status::Revert) => 1,
+        Some(Status::Halt(_)) => 2,
+        None => 3,
+    };
+    coverage.endings[ending] += 1;
 }
 
 fn environment(name: &str, default: u64) -> u64 {
@@ -114,7 +125,7 @@ fn evm_17_random_programs_run_as_in_revm() {
     let budget = Duration::from_secs(environment("SYNOD_FUZZ_SECONDS", 5));
     let first = environment("SYNOD_FUZZ_SEED", 0);
     let mut vm = Vm::new();
-    let mut coverage = Coverage { counts: [0; 256] };
+    let mut coverage = Coverage { counts: [0; 256], endings: [0; 4] };
     let begin = Instant::now();
     let mut seed = first;
     while begin.elapsed() < budget || seed < first + 500 {
@@ -122,7 +133,7 @@ fn evm_17_random_programs_run_as_in_revm() {
         if difference(&mut vm, &scene).is_some() {
             report(&mut vm, seed, scene);
         }
-        if seed % 16 == 0 {
+        if seed.is_multiple_of(16) {
             watched(&mut vm, &scene, &mut coverage);
         }
         seed += 1;
@@ -150,8 +161,10 @@ fn summarize(programs: u64, time: Duration, coverage: &Coverage) {
         defined().count() - missing.len(),
         defined().count()
     );
+    let watched: u64 = coverage.endings.iter().sum();
     let total: u64 = coverage.counts.iter().sum();
-    println!("{} instructions for each watched program", total / (programs / 16).max(1));
+    println!("of {watched} watched: (success, revert, halt, refused) {:?}", coverage.endings);
+    println!("{} instructions for each", total / watched);
     assert!(missing.len() <= 30, "the generator has lost opcodes: {missing:?}");
 }
 

@@ -209,10 +209,10 @@ pub(crate) fn run<T: Tracer>(frame: &mut Frame, stack: &mut Stack, scope: &mut S
             op::MOD => binary!(MOD, arithmetic::rem),
             op::SMOD => binary!(SMOD, arithmetic::smod),
             op::ADDMOD => {
-                instruction!(ADDMOD, item!(3) = arithmetic::addmod(&item!(1), &item!(2), &item!(3)))
+                instruction!(ADDMOD, item!(3) = arithmetic::addmod(&item!(1), &item!(2), &item!(3)));
             }
             op::MULMOD => {
-                instruction!(MULMOD, item!(3) = arithmetic::mulmod(&item!(1), &item!(2), &item!(3)))
+                instruction!(MULMOD, item!(3) = arithmetic::mulmod(&item!(1), &item!(2), &item!(3)));
             }
             op::EXP => instruction!(EXP, {
                 gas = attempt!(gas::charge(gas, gas::exponent(&item!(2))));
@@ -286,7 +286,7 @@ pub(crate) fn run<T: Tracer>(frame: &mut Frame, stack: &mut Stack, scope: &mut S
             op::BLOBHASH => unary!(BLOBHASH, |at| environment::blobhash(scope, at)),
             op::BLOBBASEFEE => push!(BLOBBASEFEE, scope.environment.block.blob_base_fee),
 
-            op::POP => instruction!(POP, ()),
+            op::POP => instruction!(POP, {}),
             op::MLOAD => instruction!(MLOAD, {
                 let offset = saturated(&item!(1));
                 gas = attempt!(scope.memory.expand(gas, offset, 32));
@@ -319,10 +319,10 @@ pub(crate) fn run<T: Tracer>(frame: &mut Frame, stack: &mut Stack, scope: &mut S
             op::PC => push!(PC, U256::from(pc - 1)),
             op::MSIZE => push!(MSIZE, U256::from(scope.memory.len())),
             op::GAS => push!(GAS, U256::from(gas)),
-            op::JUMPDEST => instruction!(JUMPDEST, ()),
+            op::JUMPDEST => instruction!(JUMPDEST, {}),
             op::TLOAD => unary!(TLOAD, |key: &U256| scope.journal.transient(frame.account, *key)),
             op::TSTORE => {
-                instruction!(TSTORE, scope.journal.set_transient(frame.account, item!(1), item!(2)))
+                instruction!(TSTORE, scope.journal.set_transient(frame.account, item!(1), item!(2)));
             }
             op::MCOPY => instruction!(MCOPY, {
                 gas = attempt!(data::mcopy(scope.memory, gas, [&item!(1), &item!(2), &item!(3)]));

@@ -39,7 +39,7 @@ pub(super) fn multiply(input: &[u8], gas: u64, output: &mut Vec<u8>) -> Result<u
 pub(super) fn pairing(input: &[u8], gas: u64, output: &mut Vec<u8>) -> Result<u64, Halt> {
     let pairs = input.len() / PAIR_BYTES;
     let left = charge(gas, PAIRING_GAS + PAIR_GAS * pairs as u64)?;
-    if input.len() % PAIR_BYTES != 0 {
+    if !input.len().is_multiple_of(PAIR_BYTES) {
         return Err(Halt::PrecompileFailed);
     }
     let (mut left_points, mut right_points) = (Vec::new(), Vec::new());

@@ -91,7 +91,8 @@ pub(super) fn difference(
     }
     let logs = execution.map_or(&[][..], |execution| &execution.logs);
     let found = logs_hash(logs);
-    (found != expected.logs).then(|| Difference::Logs { found, expected: expected.logs, count: logs.len() })
+    let difference = Difference::Logs { found, expected: expected.logs, count: logs.len() };
+    (found != expected.logs).then_some(difference)
 }
 
 /// The first account that differs, and in what.

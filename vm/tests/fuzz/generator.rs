@@ -119,6 +119,10 @@ impl<'r> Generator<'r> {
     }
 
     fn shuffle(&mut self, code: &mut Vec<u8>) {
+        // A high stack now and then, so that the far DUPs and SWAPs occur.
+        if self.random.one_in(12) {
+            (0..self.random.below(20)).for_each(|_| self.push_small(code, 1_000));
+        }
         match self.random.below(3) {
             0 if self.height > 0 => {
                 let opcode = op::DUP1 + self.random.below(self.height.min(16)) as u8;
@@ -242,9 +246,9 @@ impl<'r> Generator<'r> {
             if self.random.one_in(6) { self.push_value(code) } else { self.push_small(code, 3) }
         }
         if self.random.one_in(10) {
-            self.push_value(code)
+            self.push_value(code);
         } else {
-            self.push_small(code, 4)
+            self.push_small(code, 4);
         }
         self.emit(code, opcode);
     }
@@ -322,9 +326,9 @@ impl<'r> Generator<'r> {
         self.push_word(code, U256::ZERO);
         self.push_word(code, U256::from(number));
         if self.random.one_in(3) {
-            self.push_small(code, 10_000)
+            self.push_small(code, 10_000);
         } else {
-            self.emit(code, op::GAS)
+            self.emit(code, op::GAS);
         }
         self.emit(code, op::STATICCALL);
     }
