@@ -7,27 +7,30 @@
 //! refused block leaves no trace. **Durable** is what [`Ledger::commit`] returned a proof for; what was
 //! appended before it may be gone after a power cut.
 //!
-//! **A rewind** takes blocks off newest first, each with its diff. One that goes below the window starts again
-//! from genesis and replays the log; it works, and takes as long as it takes.
+//! **A rewind** takes blocks off newest first, each with its diff. One that goes below the window throws the
+//! index away, starts again from genesis and replays the log; it works, and takes as long as it takes.
 
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use rand_chacha::ChaCha20Rng;
 use synod_types::block::{BodyMismatch, transactions_root};
+use synod_types::mutant;
 use synod_types::transaction::TransactionError;
 use synod_types::{
     Address, B256, Block, BlockHash, Commitment, Genesis, Header, Height, Receipt, Transaction,
     TransactionId, UnixMillis, VerifiedTransaction,
 };
 
-use crate::execution::{
-    self, Difference, LeftOut, Outcome, Parent, Proposal, Rules, compare, execute, fees, seal,
-};
+use crate::execution::{Difference, LeftOut, Outcome, Parent, Proposal, Rules, compare, execute, fees, seal};
 use crate::history::BlockHistory;
+use crate::index::Index;
+use crate::index::writer::Writer;
+use crate::open::{OpenError, Options};
 use crate::prove::AccountProof;
 use crate::reader::Reader;
 use crate::recent::{Executed, Recent, included};
 use crate::state::{State, StateRead, View, leaves};
+use crate::store::{SledPages, StoreError};
 use crate::trie::Trie;
 use crate::verify::{Door, verify};
 
@@ -35,11 +38,13 @@ use crate::verify::{Door, verify};
 pub struct Ledger<H> {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) rules: Arc<Rules>,
-    pub(crate) options: crate::open::Options,
+    pub(crate) options: Options,
     pub(crate) history: Arc<Mutex<H>>,
     pub(crate) state: State,
     pub(crate) trie: Trie,
     pub(crate) recent: Arc<RwLock<Recent>>,
+    pub(crate) index: Option<Arc<Index<SledPages>>>,
+    pub(crate) writer: Option<Writer>,
     pub(crate) randomness: ChaCha20Rng,
 }
 
@@ -104,7 +109,7 @@ pub enum RewindError<E> {
     NotOnChain(BlockHash),
     /// The log failed, or does not replay. The ledger must not be used again (GEN-4).
     #[error(transparent)]
-    Open(#[from] crate::open::OpenError<E>),
+    Open(#[from] OpenError<E>),
 }
 
 /// What a rewind took back.
@@ -215,12 +220,12 @@ impl<H: BlockHistory> Ledger<H> {
     /// # Errors
     /// [`RewindError`].
     pub fn rewind(&mut self, to: &BlockHash) -> Result<Rewound, RewindError<H::Error>> {
-        let height = self.height_of(to).ok_or(RewindError::NotOnChain(*to))?;
+        let height = self.height_of(to).map_err(OpenError::History)?.ok_or(RewindError::NotOnChain(*to))?;
         let blocks = self.blocks_above(height)?;
         if blocks.is_empty() {
             return Ok(Rewound { blocks, replayed: false });
         }
-        self.log().rewind(height).map_err(crate::open::OpenError::History)?;
+        self.log().rewind(height).map_err(OpenError::History)?;
         let replayed = height < self.recent.read().expect(UNPOISONED).floor().height();
         if replayed {
             self.replay_to(height)?;
@@ -236,6 +241,27 @@ impl<H: BlockHistory> Ledger<H> {
     /// The log's; then the ledger must not be used again (GEN-4).
     pub fn commit(&mut self) -> Result<H::Durable, H::Error> {
         self.log().commit()
+    }
+
+    /// One step of preparing the log's next space, for idle moments; true while there is more to do.
+    ///
+    /// # Errors
+    /// The log's; then the ledger must not be used again (GEN-4).
+    pub fn prepare(&mut self) -> Result<bool, H::Error> {
+        self.log().prepare()
+    }
+
+    /// Why the index is not written any more, if it is not. The ledger goes on without it; a restart builds
+    /// it anew.
+    pub fn index_failure(&self) -> Option<&StoreError> {
+        self.writer.as_ref().and_then(Writer::failure)
+    }
+
+    /// Writes what waits for a checkpoint, and waits for it: for a graceful stop.
+    pub fn close(mut self) {
+        if let Some(writer) = &mut self.writer {
+            writer.finish();
+        }
     }
 
     /// What the head's state root says about an account, to be checked offline.
@@ -306,22 +332,26 @@ impl<H: BlockHistory> Ledger<H> {
             diff: Some(diff),
             view: self.state.view(),
         });
-        let new_floor = self.recent.write().expect(UNPOISONED).push(executed.clone());
-        self.leave_window(new_floor);
+        let mut recent = self.recent.write().expect(UNPOISONED);
+        if let Some(floor) = recent.push(executed.clone()) {
+            recent.release(keep_until_indexed(&mut self.writer, self.index.as_deref(), floor));
+        }
+        drop(recent);
         executed
     }
 
-    fn height_of(&self, hash: &BlockHash) -> Option<Height> {
-        let in_window = self.recent.read().expect(UNPOISONED).by_hash(hash).map(|block| block.height());
-        let genesis = || (execution::genesis_block(&self.genesis).hash() == *hash).then_some(Height(0));
-        in_window.or_else(|| self.log().height_of(hash)).or_else(genesis)
+    fn height_of(&self, hash: &BlockHash) -> Result<Option<Height>, H::Error> {
+        if let Some(block) = self.recent.read().expect(UNPOISONED).by_hash(hash) {
+            return Ok(Some(block.height()));
+        }
+        Ok(self.block(hash)?.map(|block| block.height()))
     }
 
     /// The bodies above a height, newest first.
     fn blocks_above(&self, height: Height) -> Result<Vec<Block>, RewindError<H::Error>> {
         let log = self.log();
         let bodies = (height.0 + 1..=log.height().0).rev().map(|at| {
-            let body = log.block_at(Height(at)).map_err(crate::open::OpenError::History)?;
+            let body = log.block_at(Height(at)).map_err(OpenError::History)?;
             Ok(body.expect("the log has every block up to its height"))
         });
         bodies.collect()
@@ -330,9 +360,15 @@ impl<H: BlockHistory> Ledger<H> {
     /// Undoes blocks within the window, newest first.
     fn drop_layers(&mut self, to: Height) {
         let mut recent = self.recent.write().expect(UNPOISONED);
+        let mut dropped = Vec::new();
         while recent.head().height() > to {
-            let top = recent.pop().expect("the floor is not above the target");
-            let diff = top.diff.clone().expect("only the floor has no diff");
+            dropped.push(recent.pop().expect("the floor is not above the target"));
+        }
+        if mutant!("pow-9-layer-order") {
+            dropped.reverse();
+        }
+        for block in dropped {
+            let diff = block.diff.clone().expect("only a floor has no diff");
             self.trie.apply(&leaves::changes_back(&diff));
             self.state.revert(diff);
         }
@@ -343,9 +379,24 @@ impl<H: BlockHistory> Ledger<H> {
     }
 }
 
+/// Hands a new floor to the writer; returns the height up to which blocks below the floor can be let go.
+pub(crate) fn keep_until_indexed(
+    writer: &mut Option<Writer>,
+    index: Option<&Index<SledPages>>,
+    floor: Arc<Executed>,
+) -> Height {
+    match (writer, index) {
+        (Some(writer), Some(index)) if writer.failure().is_none() => {
+            writer.push(floor);
+            index.height()
+        }
+        _ => floor.height(),
+    }
+}
+
 pub(crate) const UNPOISONED: &str = "a thread that panicked with the ledger's lock stops the process";
 
-/// The hash of the root of everything: what a test compares after a history.
+/// For tests and doctors.
 impl<H: BlockHistory> Ledger<H> {
     /// The state tree's root, recomputed from every entry of the state.
     pub fn recount_root(&self) -> B256 {

@@ -1,8 +1,15 @@
-//! Where blocks are kept: what the ledger asks of a block log, and a log in memory for tests and models.
+//! Where blocks are kept: what the ledger asks of a block log, the real log, and one in memory.
 
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 
-use synod_types::{Block, BlockHash, Height};
+use synod_types::codec::DecodeError;
+use synod_types::{Block, BlockHash, Genesis, Height};
+
+use crate::disk::Disk;
+use crate::execution::genesis_block;
+use crate::log::blocks::{BlockLog, BlockLogError, Tip};
+use crate::log::{Durable, LogError};
 
 /// A log of deliveries: blocks appended, and rewinds. Its content after a restart is what was committed.
 pub trait BlockHistory {
@@ -24,21 +31,144 @@ pub trait BlockHistory {
     /// The height of the top block; 0 when there is none.
     fn height(&self) -> Height;
 
-    /// The hash of the block at a height of the current chain, from 1.
-    fn hash_at(&self, height: Height) -> Option<BlockHash>;
+    /// Whether the block at this height, from 1, of the current chain has this hash.
+    fn is_on_chain(&self, height: Height, hash: &BlockHash) -> bool;
 
-    /// The height of a block of the current chain.
-    fn height_of(&self, hash: &BlockHash) -> Option<Height>;
+    /// The block with this hash, when it is on the current chain.
+    fn block_with(&self, hash: &BlockHash) -> Result<Option<Block>, Self::Error>;
 
     /// The block at a height of the current chain, from 1.
     fn block_at(&self, height: Height) -> Result<Option<Block>, Self::Error>;
+
+    /// One step of preparing the log's next space, for idle moments; true while there is more to do.
+    fn prepare(&mut self) -> Result<bool, Self::Error>;
+}
+
+/// The block log on a disk. What is not committed yet is kept in memory as well, so that it can be read.
+#[derive(Debug)]
+pub struct LoggedHistory<D: Disk> {
+    log: BlockLog<D>,
+    genesis: BlockHash,
+    /// The tip with everything that is not committed.
+    tip: Tip,
+    /// Up to here the committed chain is the current one.
+    committed: Height,
+    /// The blocks above, not committed yet.
+    staged: BTreeMap<Height, Block>,
+}
+
+/// Why the block log cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The log refused.
+    #[error(transparent)]
+    Log(#[from] BlockLogError),
+    /// A block of the log does not read as one, though its checksum holds.
+    #[error("a block of the log does not decode ({0}): use the version that wrote it")]
+    Decode(#[from] DecodeError),
+}
+
+impl<D: Disk> LoggedHistory<D> {
+    /// The history in an open log of the network of `genesis`.
+    pub fn new(log: BlockLog<D>, genesis: &Genesis) -> Self {
+        let genesis = genesis_block(genesis).hash();
+        let tip = log.tip().unwrap_or(Tip { height: Height(0), hash: genesis });
+        Self { log, genesis, tip, committed: tip.height, staged: BTreeMap::new() }
+    }
+
+    /// The log.
+    pub fn log(&self) -> &BlockLog<D> {
+        &self.log
+    }
+
+    fn hash_at(&self, height: Height) -> Result<BlockHash, HistoryError> {
+        if height == Height(0) {
+            return Ok(self.genesis);
+        }
+        match self.staged.get(&height) {
+            Some(block) => Ok(block.hash()),
+            None => Ok(self.log.block_at(height)?.block.hash),
+        }
+    }
+}
+
+impl<D: Disk> BlockHistory for LoggedHistory<D> {
+    type Durable = Durable;
+    type Error = HistoryError;
+
+    fn append(&mut self, block: &Block) -> Result<(), HistoryError> {
+        let tip = Tip { height: block.height(), hash: block.hash() };
+        let bytes = block.to_bytes();
+        let staged = self.log.append(tip, block.header.parent, &bytes);
+        if let Err(BlockLogError::Log(LogError::TooLarge { .. })) = staged {
+            self.commit()?;
+            self.log.append(tip, block.header.parent, &bytes)?;
+        } else {
+            staged?;
+        }
+        self.tip = tip;
+        self.staged.insert(tip.height, block.clone());
+        Ok(())
+    }
+
+    fn rewind(&mut self, to: Height) -> Result<(), HistoryError> {
+        let tip = Tip { height: to, hash: self.hash_at(to)? };
+        self.log.rewind(tip)?;
+        self.tip = tip;
+        self.committed = self.committed.min(to);
+        self.staged.split_off(&Height(to.0 + 1));
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<Durable, HistoryError> {
+        let durable = self.log.commit()?;
+        self.committed = self.tip.height;
+        self.staged.clear();
+        Ok(durable)
+    }
+
+    fn height(&self) -> Height {
+        self.tip.height
+    }
+
+    fn is_on_chain(&self, height: Height, hash: &BlockHash) -> bool {
+        match self.staged.get(&height) {
+            Some(block) => block.hash() == *hash,
+            None => height <= self.committed && self.log.is_on_chain(Tip { height, hash: *hash }),
+        }
+    }
+
+    fn block_with(&self, hash: &BlockHash) -> Result<Option<Block>, HistoryError> {
+        if let Some(block) = self.staged.values().find(|block| block.hash() == *hash) {
+            return Ok(Some(block.clone()));
+        }
+        let Some(stored) = self.log.block_with(*hash)? else {
+            return Ok(None);
+        };
+        let on_chain = stored.block.height <= self.committed && self.log.is_on_chain(stored.block);
+        if on_chain { Ok(Some(Block::from_bytes(&stored.bytes)?)) } else { Ok(None) }
+    }
+
+    fn block_at(&self, height: Height) -> Result<Option<Block>, HistoryError> {
+        if let Some(block) = self.staged.get(&height) {
+            return Ok(Some(block.clone()));
+        }
+        if height == Height(0) || height > self.committed {
+            return Ok(None);
+        }
+        Ok(Some(Block::from_bytes(&self.log.block_at(height)?.bytes)?))
+    }
+
+    fn prepare(&mut self) -> Result<bool, HistoryError> {
+        Ok(self.log.prepare_ahead()?)
+    }
 }
 
 /// A log in memory, which loses everything with the process.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryHistory {
     blocks: Vec<Block>,
-    heights: std::collections::HashMap<BlockHash, Height>,
+    heights: HashMap<BlockHash, Height>,
 }
 
 impl BlockHistory for MemoryHistory {
@@ -66,12 +196,16 @@ impl BlockHistory for MemoryHistory {
         Height(self.blocks.len() as u64)
     }
 
-    fn hash_at(&self, height: Height) -> Option<BlockHash> {
-        Some(self.blocks.get((height.0 as usize).checked_sub(1)?)?.hash())
+    fn is_on_chain(&self, height: Height, hash: &BlockHash) -> bool {
+        self.heights.get(hash) == Some(&height)
     }
 
-    fn height_of(&self, hash: &BlockHash) -> Option<Height> {
-        self.heights.get(hash).copied()
+    fn block_with(&self, hash: &BlockHash) -> Result<Option<Block>, Infallible> {
+        self.heights.get(hash).map_or(Ok(None), |height| self.block_at(*height))
+    }
+
+    fn prepare(&mut self) -> Result<bool, Infallible> {
+        Ok(false)
     }
 
     fn block_at(&self, height: Height) -> Result<Option<Block>, Infallible> {

@@ -9,26 +9,30 @@
 //! - [`trie`]: the state tree and its root; [`prove`]: proofs that are checked offline.
 //! - [`log`] and [`disk`]: the block log, which is the truth, over real and simulated disks; [`history`]: what
 //!   the ledger asks of it.
+//! - `index` and `store`: checkpoints and look-ups behind the log, in sled.
 //! - [`testing`]: what tests and benches make their chains from.
 
 pub mod chain;
 pub mod disk;
 pub mod execution;
 pub mod history;
+mod index;
 pub mod log;
 pub mod open;
 pub mod prove;
 pub mod reader;
 mod recent;
 pub mod state;
+mod store;
 pub mod testing;
 pub mod trie;
 pub mod verify;
 
 pub use chain::{AppendError, Built, Ledger, Refused, RewindError, Rewound};
-pub use history::{BlockHistory, MemoryHistory};
-pub use open::{OpenError, OpenReport, Options};
+pub use history::{BlockHistory, HistoryError, LoggedHistory, MemoryHistory};
+pub use open::{IndexFound, OpenError, OpenReport, Options};
 pub use prove::AccountProof;
 pub use reader::{HistoryEntry, Located, NoState, Reader};
 pub use recent::{Executed, Included};
+pub use store::StoreError;
 pub use verify::{Door, VerifiedCache};

@@ -1,17 +1,21 @@
 //! Starting: from the newest good checkpoint, or from genesis, and the log after it.
 
-use std::path::PathBuf;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use synod_types::{Block, BlockHash, Genesis, Height, Transaction};
+use synod_types::{B256, Block, BlockHash, Genesis, Height, Transaction, mutant};
 
-use crate::chain::{Ledger, UNPOISONED};
+use crate::chain::{Ledger, UNPOISONED, keep_until_indexed};
 use crate::execution::{Parent, Proposal, Rules, execute, genesis_block, genesis_entries};
 use crate::history::BlockHistory;
+use crate::index::Index;
+use crate::index::writer::Writer;
 use crate::recent::{Executed, Recent, included};
 use crate::state::{Entries, State, leaves};
+use crate::store::{SledPages, StoreError};
 use crate::trie::Trie;
 
 /// How a ledger is run.
@@ -44,6 +48,52 @@ pub struct OpenReport {
     pub hash: BlockHash,
     /// From which height the log was replayed.
     pub replayed_from: Height,
+    /// What became of the index.
+    pub index: IndexFound,
+}
+
+/// What starting found where the index should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IndexFound {
+    /// None was asked for.
+    None,
+    /// It is new, or has no checkpoint yet.
+    Empty,
+    /// It was used from this height.
+    Used {
+        /// Its checkpoint.
+        height: Height,
+    },
+    /// It was moved aside and is being rebuilt from the log.
+    Rebuilt {
+        /// Why.
+        reason: Unusable,
+    },
+}
+
+/// Why an index is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// It does not open, or is damaged.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It knows more than the log.
+    #[error("the index stands at height {height}, and the block log ends at {log}")]
+    Newer {
+        /// Its height.
+        height: Height,
+        /// The log's.
+        log: Height,
+    },
+    /// It stands on a block that is not on the log's chain.
+    #[error("the index stands on another block of height {height} than the block log")]
+    OtherBranch {
+        /// Its height.
+        height: Height,
+    },
+    /// The replay from it did not lead to the head's state root.
+    #[error("the replay from the index does not lead to the head's state root")]
+    Root,
 }
 
 /// Why a ledger does not start.
@@ -65,6 +115,17 @@ pub enum OpenError<E> {
         /// How.
         reason: String,
     },
+    /// A new index cannot be made.
+    #[error(transparent)]
+    Index(StoreError),
+    /// The index's folder cannot be moved aside.
+    #[error("cannot move {} aside ({error}): move or remove it by hand, it is rebuilt", folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
 }
 
 /// A state to replay from.
@@ -81,7 +142,7 @@ pub(crate) struct Replayed {
 }
 
 impl<H: BlockHistory> Ledger<H> {
-    /// Opens the ledger of `genesis` over its block log.
+    /// Opens the ledger of `genesis` over its block log. An index that cannot be used is moved aside.
     ///
     /// # Errors
     /// [`OpenError`], which says what to do.
@@ -91,44 +152,155 @@ impl<H: BlockHistory> Ledger<H> {
         options: Options,
     ) -> Result<(Self, OpenReport), OpenError<H::Error>> {
         let rules = Rules::from(&genesis);
-        let start = start_at_genesis(&genesis);
-        if history.height() > Height(0) {
-            let first = read(&history, Height(1))?;
-            if first.header.parent != start.block.hash() {
-                return Err(OpenError::OtherNetwork);
-            }
-        }
-        let replayed_from = start.block.height();
+        check_network(&genesis, &history)?;
+        let (mut store, start) = IndexStore::find(&options, rules.genesis, &history)?;
+        let from_checkpoint = start.is_some();
+        let start = start.unwrap_or_else(|| start_at_genesis(&genesis));
+        let mut replayed_from = start.block.height();
         let to = history.height();
-        let replayed = replay(&rules, &history, start, to, options.layers, |_| {})?;
-        let randomness = ChaCha20Rng::from_seed(options.seed);
+        let mut replayed =
+            replay(&rules, &history, start, to, options.layers, &mut |floor| store.keep(floor));
+        if from_checkpoint && matches!(replayed, Err(OpenError::Broken { .. })) {
+            store.discard(&options, rules.genesis, Unusable::Root)?;
+            replayed_from = Height(0);
+            let start = start_at_genesis(&genesis);
+            replayed = replay(&rules, &history, start, to, options.layers, &mut |floor| store.keep(floor));
+        }
+        let replayed = replayed?;
         let ledger = Self {
             genesis: Arc::new(genesis),
             rules: Arc::new(rules),
+            randomness: ChaCha20Rng::from_seed(options.seed),
             options,
             history: Arc::new(Mutex::new(history)),
             state: replayed.state,
             trie: replayed.trie,
             recent: Arc::new(RwLock::new(replayed.recent)),
-            randomness,
+            index: store.index,
+            writer: store.writer,
         };
         let head = ledger.head();
-        let report = OpenReport { height: head.height(), hash: head.hash, replayed_from };
+        let report = OpenReport { height: head.height(), hash: head.hash, replayed_from, index: store.found };
         Ok((ledger, report))
     }
 
     /// Starts again from genesis and replays the log up to a height below the window.
     pub(crate) fn replay_to(&mut self, height: Height) -> Result<(), OpenError<H::Error>> {
+        drop(self.writer.take());
+        if let Some(index) = &self.index {
+            index.clear().map_err(OpenError::Index)?;
+            self.writer = Some(Writer::start(index.clone(), self.options.checkpoint_every));
+        }
         let start = start_at_genesis(&self.genesis);
-        let replayed = replay(&self.rules, &*self.log(), start, height, self.options.layers, |_| {})?;
+        let (mut writer, index) = (self.writer.take(), self.index.clone());
+        let replayed = replay(&self.rules, &*self.log(), start, height, self.options.layers, &mut |floor| {
+            keep_until_indexed(&mut writer, index.as_deref(), floor)
+        });
+        let replayed = replayed?;
+        self.writer = writer;
         self.state = replayed.state;
         self.trie = replayed.trie;
         *self.recent.write().expect(UNPOISONED) = replayed.recent;
         Ok(())
     }
+}
 
-    /// A block left the window, and `new_floor` is its oldest now.
-    pub(crate) fn leave_window(&mut self, _new_floor: Option<Arc<Executed>>) {}
+fn check_network<H: BlockHistory>(genesis: &Genesis, history: &H) -> Result<(), OpenError<H::Error>> {
+    if history.height() == Height(0) {
+        return Ok(());
+    }
+    let stands_on = read(history, Height(1))?.header.parent;
+    if stands_on == genesis_block(genesis).hash() { Ok(()) } else { Err(OpenError::OtherNetwork) }
+}
+
+/// The index while the ledger opens.
+struct IndexStore {
+    index: Option<Arc<Index<SledPages>>>,
+    writer: Option<Writer>,
+    found: IndexFound,
+}
+
+impl IndexStore {
+    /// Opens the index, and the state at its checkpoint if that is on the log's chain; moves it aside if not.
+    fn find<H: BlockHistory>(
+        options: &Options,
+        genesis: B256,
+        history: &H,
+    ) -> Result<(Self, Option<Start>), OpenError<H::Error>> {
+        let mut store = Self { index: None, writer: None, found: IndexFound::None };
+        let Some(folder) = &options.index else {
+            return Ok((store, None));
+        };
+        let found = std::panic::catch_unwind(AssertUnwindSafe(|| usable(folder, genesis, history)));
+        let found = found.unwrap_or_else(|_| Err(Unusable::Store(StoreError::Damaged("it panicked"))));
+        match found {
+            Ok((index, start)) => {
+                let index = Arc::new(index);
+                store.writer = Some(Writer::start(index.clone(), options.checkpoint_every));
+                store.index = Some(index);
+                store.found = match &start {
+                    Some(start) => IndexFound::Used { height: start.block.height() },
+                    None => IndexFound::Empty,
+                };
+                Ok((store, start))
+            }
+            Err(reason) => store.discard(options, genesis, reason).map(|()| (store, None)),
+        }
+    }
+
+    /// Moves the index aside and begins an empty one.
+    fn discard<E>(&mut self, options: &Options, genesis: B256, reason: Unusable) -> Result<(), OpenError<E>> {
+        let folder = options.index.as_ref().expect("what is discarded has a folder");
+        self.writer = None;
+        self.index = None;
+        move_aside(folder).map_err(|error| OpenError::Folder { folder: folder.clone(), error })?;
+        let pages = SledPages::open(folder).map_err(OpenError::Index)?;
+        let index = Arc::new(Index::open(pages, genesis).map_err(OpenError::Index)?);
+        self.writer = Some(Writer::start(index.clone(), options.checkpoint_every));
+        self.index = Some(index);
+        self.found = IndexFound::Rebuilt { reason };
+        Ok(())
+    }
+
+    fn keep(&mut self, floor: Arc<Executed>) -> Height {
+        keep_until_indexed(&mut self.writer, self.index.as_deref(), floor)
+    }
+}
+
+/// The index in a folder, with the state to start from, if it can be used with this log (STO-4).
+fn usable<H: BlockHistory>(
+    folder: &Path,
+    genesis: B256,
+    history: &H,
+) -> Result<(Index<SledPages>, Option<Start>), Unusable> {
+    let index = Index::open(SledPages::open(folder)?, genesis)?;
+    let Some(manifest) = index.manifest() else {
+        return Ok((index, None));
+    };
+    let (height, log) = (manifest.height, history.height());
+    if height > log {
+        return Err(Unusable::Newer { height, log });
+    }
+    if !history.is_on_chain(height, &manifest.hash) && !mutant!("sto-4-branch") {
+        return Err(Unusable::OtherBranch { height });
+    }
+    let block = history.block_at(height).ok().flatten().ok_or(Unusable::OtherBranch { height })?;
+    let entries = index.load()?.expect("there is a manifest");
+    Ok((index, Some(Start { block, entries })))
+}
+
+/// Renames the folder; what was moved aside before is removed, so that at most one old index stays.
+fn move_aside(folder: &Path) -> std::io::Result<()> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".aside");
+    let aside = folder.with_file_name(name);
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside)?;
+    }
+    std::fs::rename(folder, aside)
 }
 
 pub(crate) fn start_at_genesis(genesis: &Genesis) -> Start {
@@ -137,14 +309,14 @@ pub(crate) fn start_at_genesis(genesis: &Genesis) -> Start {
 
 /// Executes the log's blocks above `start` up to `to`. They were checked when they came, so signatures are
 /// not checked again, and the tree is built once at the end: its root must be the last block's. `on_floor`
-/// hears of every block that becomes the window's oldest.
+/// hears of every block that becomes the window's oldest, and says up to where blocks can be let go.
 pub(crate) fn replay<H: BlockHistory>(
     rules: &Rules,
     history: &H,
     start: Start,
     to: Height,
     layers: usize,
-    mut on_floor: impl FnMut(Arc<Executed>),
+    on_floor: &mut dyn FnMut(Arc<Executed>) -> Height,
 ) -> Result<Replayed, OpenError<H::Error>> {
     let Entries { accounts, records, code, system } = start.entries;
     let mut state = State::new(accounts, records, code, system);
@@ -163,7 +335,7 @@ pub(crate) fn replay<H: BlockHistory>(
         let executed = replay_block(rules, &mut state, recent.head(), block)
             .map_err(|reason| OpenError::Broken { height: Height(height), reason })?;
         if let Some(floor) = recent.push(Arc::new(executed)) {
-            on_floor(floor);
+            recent.release(on_floor(floor));
         }
     }
     let trie = Trie::from_leaves(leaves::all(&state.view().entries()));

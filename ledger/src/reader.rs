@@ -7,8 +7,10 @@ use synod_types::{Address, Block, BlockHash, Genesis, Height, Receipt, Transacti
 use crate::chain::{Ledger, UNPOISONED};
 use crate::execution::{Rules, genesis_block};
 use crate::history::BlockHistory;
+use crate::index::Index;
 use crate::recent::{Executed, Recent};
 use crate::state::View;
+use crate::store::{SledPages, StoreError};
 
 /// A handle on the ledger for readers: cheap to clone, good on any thread, always up to date.
 pub struct Reader<H> {
@@ -16,6 +18,7 @@ pub struct Reader<H> {
     rules: Arc<Rules>,
     history: Arc<Mutex<H>>,
     recent: Arc<RwLock<Recent>>,
+    index: Option<Arc<Index<SledPages>>>,
 }
 
 impl<H> Clone for Reader<H> {
@@ -25,6 +28,7 @@ impl<H> Clone for Reader<H> {
             rules: self.rules.clone(),
             history: self.history.clone(),
             recent: self.recent.clone(),
+            index: self.index.clone(),
         }
     }
 }
@@ -79,6 +83,7 @@ impl<H: BlockHistory> Reader<H> {
             rules: ledger.rules.clone(),
             history: ledger.history.clone(),
             recent: ledger.recent.clone(),
+            index: ledger.index.clone(),
         }
     }
 
@@ -111,7 +116,7 @@ impl<H: BlockHistory> Reader<H> {
         if let Some(block) = recent.at(height) {
             return Ok(block.view.clone());
         }
-        let (oldest, head) = (recent.floor().height(), recent.head().height());
+        let (oldest, head) = (recent.oldest(), recent.head().height());
         if height > head {
             return Err(NoState::Future { asked: height, head });
         }
@@ -138,11 +143,9 @@ impl<H: BlockHistory> Reader<H> {
     /// # Errors
     /// The log's.
     pub fn block(&self, hash: &BlockHash) -> Result<Option<Block>, H::Error> {
-        let height = self.history.lock().expect(UNPOISONED).height_of(hash);
-        match height {
-            Some(height) => self.block_at(height),
-            None => Ok(Some(genesis_block(&self.genesis)).filter(|block| block.hash() == *hash)),
-        }
+        let logged = self.history.lock().expect(UNPOISONED).block_with(hash)?;
+        let genesis = || Some(genesis_block(&self.genesis)).filter(|block| block.hash() == *hash);
+        Ok(logged.or_else(genesis))
     }
 
     /// The block at a height of the current chain.
@@ -156,28 +159,59 @@ impl<H: BlockHistory> Reader<H> {
         self.history.lock().expect(UNPOISONED).block_at(height)
     }
 
-    /// Where a transaction is on the current chain.
-    pub fn transaction(&self, id: &TransactionId) -> Option<Located> {
+    /// Where a transaction is on the current chain, as far back as the index goes.
+    ///
+    /// # Errors
+    /// The index's.
+    pub fn transaction(&self, id: &TransactionId) -> Result<Option<Located>, StoreError> {
         let recent = self.recent.read().expect(UNPOISONED);
-        let (height, index) = recent.place(id)?;
-        let receipt = recent.at(height)?.receipts.get(index as usize)?.clone();
-        Some(Located { height, index, receipt })
+        if let Some((height, index)) = recent.place(id) {
+            let receipt = recent.at(height).and_then(|block| block.receipts.get(index as usize));
+            return Ok(receipt.map(|receipt| Located { height, index, receipt: receipt.clone() }));
+        }
+        drop(recent);
+        let Some(index) = &self.index else {
+            return Ok(None);
+        };
+        let Some(place) = index.place(id)? else {
+            return Ok(None);
+        };
+        let located = |receipt| Located { height: place.height, index: place.index, receipt };
+        Ok(index.receipt(place)?.map(located))
     }
 
-    /// The receipts of the block at a height; `None` when there is no such block.
-    pub fn receipts(&self, height: Height) -> Option<Vec<Receipt>> {
+    /// The receipts of the block at a height, as far back as the index goes; `None` where it does not go.
+    ///
+    /// # Errors
+    /// The index's.
+    pub fn receipts(&self, height: Height) -> Result<Option<Vec<Receipt>>, StoreError> {
         let recent = self.recent.read().expect(UNPOISONED);
-        Some(recent.at(height)?.receipts.clone())
+        let kept = recent.at(height).filter(|block| block.diff.is_some() || height == Height(0));
+        if let Some(block) = kept {
+            return Ok(Some(block.receipts.clone()));
+        }
+        drop(recent);
+        let Some(index) = self.index.as_ref().filter(|index| index.height() >= height) else {
+            return Ok(None);
+        };
+        let mut receipts = Vec::new();
+        while let Some(receipt) = index.receipt(HistoryEntry { height, index: receipts.len() as u32 })? {
+            receipts.push(receipt);
+        }
+        Ok(Some(receipts))
     }
 
     /// The transactions that an account sent or received, newest first, at most `limit` of them, all of them
-    /// before `before` when that is given (the cursor of the page before).
+    /// before `before` when that is given (the last one of the page before).
+    ///
+    /// # Errors
+    /// The index's.
     pub fn history(
         &self,
         address: &Address,
         before: Option<HistoryEntry>,
         limit: usize,
-    ) -> Vec<HistoryEntry> {
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
         let recent = self.recent.read().expect(UNPOISONED);
         let entries = recent.newest_first().flat_map(|block| {
             let touching = block.transactions.iter().enumerate().rev();
@@ -185,6 +219,26 @@ impl<H: BlockHistory> Reader<H> {
                 touching.filter(|(_, one)| one.sender == *address || one.recipient == Some(*address));
             touching.map(|(index, _)| HistoryEntry { height: block.height(), index: index as u32 })
         });
-        entries.filter(|entry| before.is_none_or(|before| *entry < before)).take(limit).collect()
+        let is_before = |entry: &HistoryEntry| before.is_none_or(|before| *entry < before);
+        let mut found: Vec<_> = entries.filter(is_before).take(limit).collect();
+        drop(recent);
+        if let Some(index) = &self.index {
+            let last = found.last().copied().or(before).map_or(LAST, HistoryEntry::previous);
+            found.extend(index.history(address, last, limit - found.len())?);
+        }
+        Ok(found)
+    }
+}
+
+const LAST: HistoryEntry = HistoryEntry { height: Height(u64::MAX), index: u32::MAX };
+
+impl HistoryEntry {
+    /// The place right before this one.
+    fn previous(self) -> Self {
+        match (self.index.checked_sub(1), self.height.0.checked_sub(1)) {
+            (Some(index), _) => Self { height: self.height, index },
+            (None, Some(height)) => Self { height: Height(height), index: u32::MAX },
+            (None, None) => self,
+        }
     }
 }

@@ -8,7 +8,8 @@ use synod_types::{Address, BlockHash, Commitment, Header, Height, Receipt, Trans
 use crate::execution::Outcome;
 use crate::state::{Diff, View};
 
-/// A block that was executed, without its body.
+/// A block that was executed, without its body. The oldest one after a start from a checkpoint knows neither
+/// its transactions nor its receipts: they are in the index.
 #[derive(Debug)]
 pub struct Executed {
     /// Its hash.
@@ -19,9 +20,9 @@ pub struct Executed {
     pub commitment: Commitment,
     /// Its transactions, in order.
     pub transactions: Vec<Included>,
-    /// One for each transaction. Empty for the oldest block of a window that was loaded from a checkpoint.
+    /// One for each transaction.
     pub receipts: Vec<Receipt>,
-    /// What it changed. `None` for the oldest block of a window: it cannot be taken back here.
+    /// What it changed; `None` for a block whose state was loaded.
     pub diff: Option<Arc<Diff>>,
     /// The state after it.
     pub view: View,
@@ -60,11 +61,14 @@ pub(crate) fn included(outcome: &Outcome) -> Vec<Included> {
     outcome.included.iter().map(entry).collect()
 }
 
-/// The window. Its oldest block is the floor: its state can be read, but it cannot be taken back.
+/// The window, and below it the blocks that wait for a checkpoint. The window's oldest block is the floor:
+/// nothing from it downwards can be taken back here.
 #[derive(Debug)]
 pub(crate) struct Recent {
     layers: usize,
     blocks: VecDeque<Arc<Executed>>,
+    /// The floor's index in `blocks`.
+    floor: usize,
     heights: HashMap<BlockHash, Height>,
     places: HashMap<TransactionId, (Height, u32)>,
 }
@@ -72,8 +76,8 @@ pub(crate) struct Recent {
 impl Recent {
     /// A window of at most `layers` blocks above its floor.
     pub(crate) fn new(layers: usize, floor: Arc<Executed>) -> Self {
-        let mut window =
-            Self { layers, blocks: VecDeque::new(), heights: HashMap::new(), places: HashMap::new() };
+        let (heights, places) = (HashMap::new(), HashMap::new());
+        let mut window = Self { layers, blocks: VecDeque::new(), floor: 0, heights, places };
         window.index(&floor);
         window.blocks.push_back(floor);
         window
@@ -84,24 +88,32 @@ impl Recent {
     }
 
     pub(crate) fn floor(&self) -> &Arc<Executed> {
-        self.blocks.front().expect("a window has a floor")
+        &self.blocks[self.floor]
     }
 
     /// Adds a block on top. Returns the new floor when the window was full.
     pub(crate) fn push(&mut self, block: Arc<Executed>) -> Option<Arc<Executed>> {
         self.index(&block);
         self.blocks.push_back(block);
-        if self.blocks.len() <= self.layers + 1 {
+        if self.blocks.len() - self.floor <= self.layers + 1 {
             return None;
         }
-        let old_floor = self.blocks.pop_front().expect("it is over its size");
-        self.forget(&old_floor);
+        self.floor += 1;
         Some(self.floor().clone())
+    }
+
+    /// Lets go of the blocks below the floor up to a height.
+    pub(crate) fn release(&mut self, through: Height) {
+        while self.floor > 0 && self.blocks[0].height() <= through {
+            let oldest = self.blocks.pop_front().expect("it is below the floor");
+            self.floor -= 1;
+            self.forget(&oldest);
+        }
     }
 
     /// Takes the top block off; the floor stays.
     pub(crate) fn pop(&mut self) -> Option<Arc<Executed>> {
-        if self.blocks.len() == 1 {
+        if self.blocks.len() - self.floor == 1 {
             return None;
         }
         let top = self.blocks.pop_back()?;
@@ -109,8 +121,13 @@ impl Recent {
         Some(top)
     }
 
+    /// The oldest height that is kept.
+    pub(crate) fn oldest(&self) -> Height {
+        self.blocks[0].height()
+    }
+
     pub(crate) fn at(&self, height: Height) -> Option<&Arc<Executed>> {
-        let index = height.0.checked_sub(self.floor().height().0)?;
+        let index = height.0.checked_sub(self.oldest().0)?;
         self.blocks.get(usize::try_from(index).ok()?)
     }
 
@@ -122,15 +139,15 @@ impl Recent {
         self.places.get(id).copied()
     }
 
-    /// The window's blocks, newest first.
+    /// The kept blocks, newest first.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &Arc<Executed>> {
         self.blocks.iter().rev()
     }
 
     fn index(&mut self, block: &Executed) {
         self.heights.insert(block.hash, block.height());
-        for (index, transaction) in block.transactions.iter().enumerate() {
-            self.places.insert(transaction.id, (block.height(), index as u32));
+        for (index, transaction) in (0..).zip(&block.transactions) {
+            self.places.insert(transaction.id, (block.height(), index));
         }
     }
 

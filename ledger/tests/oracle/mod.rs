@@ -10,11 +10,11 @@ use synod_types::{Address, B256, Block, Genesis, NativeTransaction, Transaction}
 
 /// The naive state after a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     genesis: Genesis,
-    pub height: u64,
+    pub(crate) height: u64,
     /// Nonce and balance.
-    pub accounts: BTreeMap<Address, (u64, u128)>,
+    pub(crate) accounts: BTreeMap<Address, (u64, u128)>,
     immature: BTreeMap<u64, (Address, u128)>,
     period: u64,
     period_gas: u64,
@@ -25,14 +25,14 @@ pub struct Oracle {
 
 /// What a block must commit to.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Verdict {
-    pub base_fee: u128,
-    pub gas_used: u64,
-    pub state_root: B256,
+pub(crate) struct Verdict {
+    pub(crate) base_fee: u128,
+    pub(crate) gas_used: u64,
+    pub(crate) state_root: B256,
 }
 
 impl Oracle {
-    pub fn new(genesis: &Genesis) -> Self {
+    pub(crate) fn new(genesis: &Genesis) -> Self {
         let accounts =
             genesis.alloc.iter().map(|(address, balance)| (*address, (0, balance.to::<u128>()))).collect();
         Self {
@@ -49,7 +49,7 @@ impl Oracle {
     }
 
     /// Executes a block's transactions; `None` when one of them cannot be charged.
-    pub fn execute(&mut self, block: &Block) -> Option<Verdict> {
+    pub(crate) fn execute(&mut self, block: &Block) -> Option<Verdict> {
         self.height += 1;
         if let Some(born) = self.height.checked_sub(self.genesis.pow.settled_depth) {
             if let Some((recipient, amount)) = self.immature.remove(&born) {

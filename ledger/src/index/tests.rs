@@ -1,0 +1,140 @@
+//! Checkpoints of a real chain: every one loads as the state it stands for, whatever crash came after it.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::*;
+use crate::execution::Proposal;
+use crate::state::View;
+use crate::store::memory::MemoryPages;
+use crate::testing::{account, genesis, key, transfer};
+use crate::{Ledger, MemoryHistory, Options};
+
+const BLOCKS: u64 = 60;
+
+/// The blocks of a chain in which everybody pays everybody, oldest first, without the genesis block.
+fn blocks() -> Vec<Arc<Executed>> {
+    let genesis = genesis();
+    let mut ledger = Ledger::open(genesis, MemoryHistory::default(), Options::new([1; 32])).unwrap().0;
+    for height in 1..=BLOCKS {
+        let rules = ledger.rules().clone();
+        let pay = |from: u64| transfer(&rules, &key(from), height - 1, key(from * height % 40).public(), 9);
+        let proposal = Proposal {
+            time: synod_types::UnixMillis(ledger.head().time().0 + 2_000),
+            proposer: account(3),
+            fee_recipient: account(height % 50),
+            transactions: (0..10).map(pay).collect(),
+        };
+        let block = ledger.build(proposal, 0).block;
+        assert_eq!(block.transactions.len(), 10);
+        ledger.append(&block, &()).unwrap();
+    }
+    let mut blocks = ledger.reader().recent_blocks();
+    blocks.pop();
+    blocks.reverse();
+    blocks
+}
+
+fn open(pages: &MemoryPages) -> Index<MemoryPages> {
+    Index::open(pages.clone(), B256::ZERO).unwrap()
+}
+
+/// Everything that the index says is what the blocks up to its height say, and nothing more.
+fn check(index: &Index<MemoryPages>, blocks: &[Arc<Executed>]) {
+    let height = index.height();
+    let Some(entries) = index.load().unwrap() else {
+        return assert_eq!(height, Height(0));
+    };
+    let floor = &blocks[height.0 as usize - 1];
+    assert_eq!(index.manifest().unwrap().hash, floor.hash);
+    assert_eq!(entries, View::entries(&floor.view));
+    for block in blocks {
+        for (place, transaction) in (0..).zip(&block.transactions) {
+            let place = HistoryEntry { height: block.height(), index: place };
+            let known = (block.height() <= height).then_some(place);
+            assert_eq!(index.place(&transaction.id).unwrap(), known);
+            let receipt = known.map(|place| block.receipts[place.index as usize].clone());
+            assert_eq!(index.receipt(place).unwrap(), receipt);
+        }
+    }
+    let of_five: BTreeSet<_> = blocks[..height.0 as usize]
+        .iter()
+        .flat_map(|block| block.transactions.iter().enumerate().map(|(at, one)| (block.height(), at, *one)))
+        .filter(|(_, _, one)| one.sender == account(5) || one.recipient == Some(account(5)))
+        .map(|(height, at, _)| HistoryEntry { height, index: at as u32 })
+        .collect();
+    let last = HistoryEntry { height: Height(u64::MAX), index: u32::MAX };
+    let history = index.history(&account(5), last, usize::MAX).unwrap();
+    assert_eq!(history, of_five.into_iter().rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_checkpoint_is_the_state_and_the_index_at_its_block() {
+    let (blocks, pages) = (blocks(), MemoryPages::default());
+    for chunk in blocks.chunks(3) {
+        let index = open(&pages);
+        index.write(chunk).unwrap();
+        check(&index, &blocks);
+        check(&open(&pages), &blocks);
+    }
+    let manifest = open(&pages).manifest().unwrap();
+    assert!(manifest.state.len() < 10, "a new base was written on the way");
+}
+
+/// The power goes at every single write: what is found afterwards is a whole checkpoint, nothing is left over,
+/// and the next checkpoint follows on it.
+fn survive_every_crash() {
+    let blocks = blocks();
+    for writes in 0.. {
+        let pages = MemoryPages::default();
+        *pages.writes_left.lock().unwrap() = Some(writes);
+        let index = open(&pages);
+        let died = blocks.chunks(7).any(|chunk| index.write(chunk).is_err());
+        drop(index);
+        *pages.writes_left.lock().unwrap() = None;
+        let index = open(&pages);
+        check(&index, &blocks);
+        let done = index.height().0 as usize;
+        if done < blocks.len() {
+            index.write(&blocks[done..]).unwrap();
+            check(&index, &blocks);
+        }
+        if !died {
+            assert!(writes > 20, "there were writes to die at");
+            return;
+        }
+    }
+}
+
+#[test]
+fn sto_2_a_crash_at_any_write_leaves_a_whole_checkpoint() {
+    survive_every_crash();
+}
+
+#[test]
+fn sto_2_the_mutant_that_writes_the_head_apart_dies() {
+    let died = catch_unwind(AssertUnwindSafe(|| {
+        synod_types::mutant::with("sto-2-head-apart", survive_every_crash);
+    }));
+    assert!(died.is_err() || !cfg!(feature = "mutants"));
+}
+
+#[test]
+fn a_cleared_index_is_empty_and_can_be_filled_again() {
+    let (blocks, pages) = (blocks(), MemoryPages::default());
+    let index = open(&pages);
+    index.write(&blocks[..30]).unwrap();
+    index.clear().unwrap();
+    assert_eq!(index.height(), Height(0));
+    assert!(pages.pages.lock().unwrap().keys().all(|key| key[0] == CODE));
+    blocks.chunks(20).for_each(|chunk| index.write(chunk).unwrap());
+    check(&index, &blocks);
+}
+
+#[test]
+fn another_networks_index_is_refused() {
+    let pages = MemoryPages::default();
+    open(&pages).write(&blocks()[..5]).unwrap();
+    assert!(Index::open(pages, B256::repeat_byte(1)).is_err());
+}

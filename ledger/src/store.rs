@@ -1,0 +1,185 @@
+//! The store of derived pages: the one file that names sled (STO-2, STO-3).
+//!
+//! What stands here can be made again from the block log, so it is written behind the log and thrown away when
+//! anything about it is wrong. sled 0.34 is asked for little: one tree, values of some kilobytes (many small
+//! ones cost it tens of times their size in memory), and one atomic batch at a time. A leaf of its tree holds
+//! up to 17 values and becomes an unsynced blob file beyond a quarter of a segment; with segments of 2 MiB and
+//! values of at most 24 KiB no leaf comes near that.
+//!
+//! Each value carries a checksum of its key and content, so that a flipped bit or a value under another's key
+//! is an error and not an answer. After the first error nothing may be asked of a store again (STO-5).
+
+use std::path::Path;
+
+use synod_types::hash::sha256;
+
+/// The most bytes of one value.
+pub(crate) const VALUE_LIMIT: usize = 24 * 1024;
+const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+const CHECKSUM_BYTES: usize = 8;
+
+/// A write: a key, and its value or its removal.
+pub(crate) type Write = (Vec<u8>, Option<Vec<u8>>);
+/// A key and its value.
+pub(crate) type Page = (Vec<u8>, Vec<u8>);
+
+/// Pages by key, in order of keys.
+pub(crate) trait Pages: Send + Sync {
+    /// The value of a key.
+    fn page(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The page with the greatest key not above `key` and not below `lowest`.
+    fn at_or_before(&self, lowest: &[u8], key: &[u8]) -> Result<Option<Page>, StoreError>;
+    /// The keys that begin with `prefix`, in order.
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError>;
+    /// Writes all or, through a crash, nothing.
+    fn write(&self, batch: Vec<Write>) -> Result<(), StoreError>;
+    /// Hands what was written to the system.
+    fn flush(&self) -> Result<(), StoreError>;
+}
+
+/// The store cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// sled failed.
+    #[error("the index failed ({0}): restart, and it is rebuilt from the block log")]
+    Failed(String),
+    /// What was read is not what was written.
+    #[error("the index is damaged ({0}): restart, and it is rebuilt from the block log")]
+    Damaged(&'static str),
+}
+
+/// Pages in sled.
+#[derive(Debug)]
+pub(crate) struct SledPages(sled::Db);
+
+impl SledPages {
+    /// Opens or creates the store in a folder.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where sled would panic on what it finds (STO-4).
+    pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let config = sled::Config::new()
+            .path(folder)
+            .segment_size(SEGMENT_BYTES)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None);
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
+        let opened = opened.map_err(|_| StoreError::Failed("it panicked while it was opened".to_owned()))?;
+        Ok(Self(opened?))
+    }
+}
+
+impl Pages for SledPages {
+    fn page(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.get(key)?.map(|value| unseal(key, &value)).transpose()
+    }
+
+    fn at_or_before(&self, lowest: &[u8], key: &[u8]) -> Result<Option<Page>, StoreError> {
+        let Some((key, value)) = self.0.range(lowest..=key).next_back().transpose()? else {
+            return Ok(None);
+        };
+        Ok(Some((key.to_vec(), unseal(&key, &value)?)))
+    }
+
+    fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.0.scan_prefix(prefix).keys().map(|key| Ok(key?.to_vec())).collect()
+    }
+
+    fn write(&self, batch: Vec<Write>) -> Result<(), StoreError> {
+        let mut whole = sled::Batch::default();
+        for (key, value) in batch {
+            match value {
+                Some(value) => whole.insert(key.as_slice(), seal(&key, &value)),
+                None => whole.remove(key),
+            }
+        }
+        Ok(self.0.apply_batch(whole)?)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.0.flush()?;
+        Ok(())
+    }
+}
+
+impl From<sled::Error> for StoreError {
+    fn from(error: sled::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(CHECKSUM_BYTES + value.len());
+    sealed.extend_from_slice(&checksum(key, value));
+    sealed.extend_from_slice(value);
+    sealed
+}
+
+fn unseal(key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let (sum, value) = sealed.split_at_checked(CHECKSUM_BYTES).ok_or(StoreError::Damaged("a short value"))?;
+    if sum == checksum(key, value) {
+        Ok(value.to_vec())
+    } else {
+        Err(StoreError::Damaged("a wrong checksum"))
+    }
+}
+
+fn checksum(key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let digest = sha256(&[&(key.len() as u64).to_be_bytes(), key, value]);
+    digest.0[..CHECKSUM_BYTES].try_into().expect("eight of 32 bytes")
+}
+
+#[cfg(test)]
+pub(crate) mod memory {
+    //! Pages in memory that can fail at any write, as a crash would.
+
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use super::{Page, Pages, StoreError, VALUE_LIMIT, Write};
+
+    /// Clones share their pages: what one wrote before its crash, the next finds.
+    #[derive(Debug, Clone, Default)]
+    pub(crate) struct MemoryPages {
+        pub(crate) pages: Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>,
+        /// How many more batches succeed.
+        pub(crate) writes_left: Arc<Mutex<Option<u32>>>,
+    }
+
+    impl Pages for MemoryPages {
+        fn page(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(self.pages.lock().expect("test").get(key).cloned())
+        }
+
+        fn at_or_before(&self, lowest: &[u8], key: &[u8]) -> Result<Option<Page>, StoreError> {
+            let pages = self.pages.lock().expect("test");
+            let mut range = pages.range(lowest.to_vec()..=key.to_vec());
+            Ok(range.next_back().map(|(key, value)| (key.clone(), value.clone())))
+        }
+
+        fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+            let pages = self.pages.lock().expect("test");
+            Ok(pages.keys().filter(|key| key.starts_with(prefix)).cloned().collect())
+        }
+
+        fn write(&self, batch: Vec<Write>) -> Result<(), StoreError> {
+            if let Some(left) = self.writes_left.lock().expect("test").as_mut() {
+                *left = left.checked_sub(1).ok_or(StoreError::Failed("the power is off".to_owned()))?;
+            }
+            let mut pages = self.pages.lock().expect("test");
+            for (key, value) in batch {
+                assert!(value.as_ref().is_none_or(|value| value.len() <= VALUE_LIMIT), "a large value");
+                match value {
+                    Some(value) => drop(pages.insert(key, value)),
+                    None => drop(pages.remove(&key)),
+                }
+            }
+            Ok(())
+        }
+
+        fn flush(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+}
