@@ -1,4 +1,5 @@
-//! The network's stories, told by whole nodes over real sockets on loopback: meshes, blocks, restarts, strangers.
+//! The network's stories, told by whole nodes over real sockets on loopback: meshes, blocks, restarts,
+//! strangers.
 //! Each awaits events with a generous bound; none sleeps.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 

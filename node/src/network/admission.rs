@@ -1,4 +1,5 @@
-//! Who stays: connections made and lost, sessions begun and ended, standings, expulsions. The driver's other half.
+//! Who stays: connections made and lost, sessions begun and ended, standings, expulsions. The driver's other
+//! half.
 
 use super::driver::{Driver, Ended, ROUND};
 use super::frame::{Hello, HelloError};
@@ -92,7 +93,8 @@ impl Driver {
         let dial = DialOpts::peer_id(peer.peer_id())
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .addresses(addresses)
-            // A dial from the listening port would meet the remains of earlier connections to the same pair of ports.
+            // A dial from the listening port would meet the remains of earlier connections to the same pair
+            // of ports.
             .allocate_new_port()
             .build();
         if let Err(error) = self.swarm.dial(dial) {

@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-/// Tokens that grow back with time, up to a burst. Debts are allowed: an answer's size is known only afterwards.
+/// Tokens that grow back with time, up to a burst. Debts are allowed: an answer's size is known only
+/// afterwards.
 #[derive(Debug)]
 pub(super) struct Bucket {
     tokens: f64,

@@ -1,6 +1,7 @@
 //! What the network is told, and the numbers that bound it.
 //!
-//! A test network differs in its clocks alone: the first heartbeat, back-offs, time-outs and bans are short, so that
+//! A test network differs in its clocks alone: the first heartbeat, back-offs, time-outs and bans are short,
+//! so that
 //! four processes on one machine form a mesh within 100 ms and heal within a second.
 
 use super::name::{NetworkKey, PeerAddress, PeerName};
@@ -48,9 +49,11 @@ pub struct NetworkLimits {
     pub pending: u32,
     /// Inbound connections from one /24 (IPv4) or /48 (IPv6); loopback is exempt.
     pub per_subnet: usize,
-    /// Events that wait for the node. Beyond three quarters gossiped transactions are dropped, when full blocks too.
+    /// Events that wait for the node. Beyond three quarters gossiped transactions are dropped, when full
+    /// blocks too.
     pub events: usize,
-    /// Bytes of direct messages that strangers, and again of those that configured peers, may have waiting for the node.
+    /// Bytes of direct messages that strangers, and again of those that configured peers, may have waiting
+    /// for the node.
     pub waiting_bytes: usize,
     /// Bytes of gossip that may wait for the node.
     pub gossip_bytes: usize,

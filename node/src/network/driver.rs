@@ -1,6 +1,8 @@
-//! The one task that owns the swarm: turns commands into libp2p calls and libp2p's events into sessions and gossip.
+//! The one task that owns the swarm: turns commands into libp2p calls and libp2p's events into sessions and
+//! gossip.
 //!
-//! It never waits for the node: what the node must hear about goes through the door's bounded channel, from the sessions' own tasks
+//! It never waits for the node: what the node must hear about goes through the door's bounded channel, from
+//! the sessions' own tasks
 //! (which may wait) or, for gossip, only when there is room.
 
 use super::config::{Clocks, NetworkLimits};

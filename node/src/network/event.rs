@@ -1,9 +1,13 @@
 //! What the network tells the node, and the bounded way in which it does.
 //!
-//! Events wait in one channel, bounded in number; the bytes that wait in it are bounded by three budgets: direct
-//! messages of configured and reserved peers, those of strangers, and gossip. A direct stream whose event finds no
-//! room is simply not read on (back-pressure, down to the sender's queue); gossip that finds none is dropped and counted,
-//! transactions sooner than blocks (P2P-8). For one peer the order is `Connected`, its messages as it sent them, `Disconnected`.
+//! Events wait in one channel, bounded in number; the bytes that wait in it are bounded by three budgets:
+//! direct
+//! messages of configured and reserved peers, those of strangers, and gossip. A direct stream whose event
+//! finds no
+//! room is simply not read on (back-pressure, down to the sender's queue); gossip that finds none is dropped
+//! and counted,
+//! transactions sooner than blocks (P2P-8). For one peer the order is `Connected`, its messages as it sent
+//! them, `Disconnected`.
 
 use super::kind::{GossipId, Topic};
 use super::name::PeerName;

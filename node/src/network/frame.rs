@@ -1,11 +1,14 @@
 //! Frames on a stream, and the hello that comes first.
 //!
-//! A frame is a length (four bytes, big-endian) and as many bytes. Length 0 is a sign of life and carries nothing.
-//! A length beyond the caller's limit ends the stream before anything is allocated; a lawful one allocates only as bytes arrive,
+//! A frame is a length (four bytes, big-endian) and as many bytes. Length 0 is a sign of life and carries
+//! nothing.
+//! A length beyond the caller's limit ends the stream before anything is allocated; a lawful one allocates
+//! only as bytes arrive,
 //! because the number alone proves nothing.
 //!
 //! The hello is the first frame of a direct stream, in both directions at once: magic, wire version, the whole
-//! genesis hash, the agent's name. The protocol's name holds only four bytes of the genesis hash; the hello settles it.
+//! genesis hash, the agent's name. The protocol's name holds only four bytes of the genesis hash; the hello
+//! settles it.
 
 use super::config::KIB;
 use alloy_primitives::{B256, Bytes};
@@ -70,7 +73,8 @@ pub(super) fn append(buffer: &mut Vec<u8>, body: &[u8]) {
     buffer.extend_from_slice(body);
 }
 
-/// Writes and flushes a buffer; each chunk must leave within `patience`, so a slow reader lives and a dead one does not.
+/// Writes and flushes a buffer; each chunk must leave within `patience`, so a slow reader lives and a dead
+/// one does not.
 pub(super) async fn write(
     stream: &mut (impl AsyncWrite + Unpin),
     buffer: &[u8],

@@ -1,7 +1,9 @@
 //! Who may hold a connection at all, beyond the plain counts of libp2p's own limits (P2P-6).
 //!
-//! Three rules: at most two connections for a peer (two, because a peer that restarted may come back before its old
-//! connection is known to be dead), at most a few inbound ones from one /24 or /48, and none for a peer that broke the rules a moment
+//! Three rules: at most two connections for a peer (two, because a peer that restarted may come back before
+//! its old
+//! connection is known to be dead), at most a few inbound ones from one /24 or /48, and none for a peer that
+//! broke the rules a moment
 //! ago. Loopback is exempt from the second, reserved peers as well, once their handshake has named them.
 
 use libp2p::PeerId;

@@ -1,11 +1,16 @@
 //! How gossip is set up (P2P-2, P2P-3), with every number that libp2p would otherwise choose badly for us.
 //!
-//! Content is its own proof: messages carry no author, no number, no signature; their id is SHA-256 of topic and data, so that nobody can
-//! make one content look like many, or stand in the way of another's. Nothing travels on before the node's verdict.
+//! Content is its own proof: messages carry no author, no number, no signature; their id is SHA-256 of topic
+//! and data, so that nobody can
+//! make one content look like many, or stand in the way of another's. Nothing travels on before the node's
+//! verdict.
 //!
-//! Scores: only what a peer did wrong weighs. Time in the mesh and first deliveries earn at most [`EARNED_CAP`],
-//! because a larger treasure would outweigh many invalid messages; delivery quotas are off, because our topics are often quiet and a quiet
-//! peer is no bad peer; an invalid message costs 20 times the square of their number. Our own full queues (libp2p's "slow peer") cost
+//! Scores: only what a peer did wrong weighs. Time in the mesh and first deliveries earn at most
+//! [`EARNED_CAP`],
+//! because a larger treasure would outweigh many invalid messages; delivery quotas are off, because our
+//! topics are often quiet and a quiet
+//! peer is no bad peer; an invalid message costs 20 times the square of their number. Our own full queues
+//! (libp2p's "slow peer") cost
 //! nothing: on a crowded machine they say more about us.
 
 use super::config::{Clocks, KIB, VERDICT_TIME};

@@ -69,8 +69,10 @@ impl Network {
         })
     }
 
-    /// Queues a direct message, to arrive after those sent to this peer before. Says whether it was queued; if not
-    /// (too long, unknown peer, queue full of what matters more, link down and not a vote), it was dropped and counted.
+    /// Queues a direct message, to arrive after those sent to this peer before. Says whether it was queued;
+    /// if not
+    /// (too long, unknown peer, queue full of what matters more, link down and not a vote), it was dropped
+    /// and counted.
     /// What is queued may still be lost with the link: protocols repeat what they need.
     pub fn send(&self, peer: PeerName, class: Class, data: Bytes) -> bool {
         let metrics = &self.0.metrics;

@@ -1,4 +1,5 @@
-//! What the handle, the driver and a peer's session share: one link for each peer that is connected or configured.
+//! What the handle, the driver and a peer's session share: one link for each peer that is connected or
+//! configured.
 
 use super::bucket::Bucket;
 use super::config::NetworkLimits;

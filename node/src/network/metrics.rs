@@ -1,4 +1,5 @@
-//! The network's figures, under `synod_network_…` in the node's registry; libp2p's own gossip figures sit beside them.
+//! The network's figures, under `synod_network_…` in the node's registry; libp2p's own gossip figures sit
+//! beside them.
 
 use super::kind::{Class, Topic, Verdict};
 use prometheus_client::encoding::EncodeLabelSet;

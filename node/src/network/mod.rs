@@ -2,10 +2,10 @@
 //!
 //! Bytes go in, bytes come out; what they mean is the node's business. Three ways lead to other nodes:
 //!
-//! - **Gossip** ([`Network::gossip`]) carries batches of transactions and mined blocks to everybody. Content proves itself; the node
-//!   judges each message ([`Network::report`]) before it travels on.
-//! - **Direct messages** ([`Network::send`]) go to one peer over one long-lived stream, in order, fire and forget: votes, headers,
-//!   locators, bodies. The queue to each peer is bounded and drops transactions first, votes last.
+//! - **Gossip** ([`Network::gossip`]) carries batches of transactions and mined blocks to everybody. Content proves
+//!   itself; the node judges each message ([`Network::report`]) before it travels on.
+//! - **Direct messages** ([`Network::send`]) go to one peer over one long-lived stream, in order, fire and forget:
+//!   votes, headers, locators, bodies. The queue to each peer is bounded and drops transactions first, votes last.
 //! - **Requests** ([`Network::request`]) ask one peer and get an answer, each on a stream of its own: sync.
 //!
 //! | on the wire | what |
@@ -14,15 +14,21 @@
 //! | `/synod/<8 hex of genesis>/sync/1` | one request and its answer (`request`) |
 //! | `/synod/<8 hex of genesis>/batch/1`, `…/block/1` | gossip topics (`gossip`) |
 //!
-//! **Rules.** Peers of another genesis are told apart by the protocols' names and, finally, by the hello, and dropped
-//! with a line in the log. Only configured sockets are dialled, again and again with back-off (`peers`). Everything that a peer can make grow
+//! **Rules.** Peers of another genesis are told apart by the protocols' names and, finally, by the hello, and
+//! dropped
+//! with a line in the log. Only configured sockets are dialled, again and again with back-off (`peers`).
+//! Everything that a peer can make grow
 //! has a bound: connections and handshakes (`swarm`, `gate`), streams, frames, events that wait for the node
-//! (`event`), requests (`bucket`). A peer that breaks the framing is dropped and kept out for a while; one that earns
+//! (`event`), requests (`bucket`). A peer that breaks the framing is dropped and kept out for a while; one
+//! that earns
 //! demerits ([`Network::demote`]) or spoils its gossip score follows.
 //!
-//! **Not here yet.** No discovery and so no anti-eclipse (P2P-11): below three configured peers a public node warns. No binding
-//! of a validator's key to a peer, and no alarm when two peers claim one identity (P2P-12): a second connection of the same
-//! peer simply replaces the first. yamux's receive window cannot be set through libp2p 0.57; it grows only while we read, and new connections are
+//! **Not here yet.** No discovery and so no anti-eclipse (P2P-11): below three configured peers a public node
+//! warns. No binding
+//! of a validator's key to a peer, and no alarm when two peers claim one identity (P2P-12): a second
+//! connection of the same
+//! peer simply replaces the first. yamux's receive window cannot be set through libp2p 0.57; it grows only
+//! while we read, and new connections are
 //! refused when the process holds too much of the machine's memory (P2P-7).
 
 mod admission;

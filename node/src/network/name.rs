@@ -1,7 +1,9 @@
 //! Who a peer is: its name, its key, its address.
 //!
-//! A node's network identity is an ed25519 key of its own (never a validator's key). Its public half, 32 bytes, is the
-//! peer's name; libp2p shows the same bytes as a `12D3KooW…` text, and so do we. Other kinds of libp2p identity are
+//! A node's network identity is an ed25519 key of its own (never a validator's key). Its public half, 32
+//! bytes, is the
+//! peer's name; libp2p shows the same bytes as a `12D3KooW…` text, and so do we. Other kinds of libp2p
+//! identity are
 //! refused: one kind is enough, and the name then has one length and one spelling.
 
 use super::error::AddressError;

@@ -1,9 +1,14 @@
-//! What waits to be sent to one peer: a first-in-first-out queue, bounded in messages and bytes, that drops by class.
+//! What waits to be sent to one peer: a first-in-first-out queue, bounded in messages and bytes, that drops
+//! by class.
 //!
-//! When it is full, transactions make room for blocks and votes, and blocks for votes (P2P-8); among votes the oldest
-//! goes, because a newer vote of the same sender usually stands for it. What stays is sent in the order in which it was pushed,
-//! across classes: a protocol may lean on the order of one sender's messages. While the link is down only votes wait
-//! (a link that returns within moments then loses none); anything bulkier would be stale when the peer comes back.
+//! When it is full, transactions make room for blocks and votes, and blocks for votes (P2P-8); among votes
+//! the oldest
+//! goes, because a newer vote of the same sender usually stands for it. What stays is sent in the order in
+//! which it was pushed,
+//! across classes: a protocol may lean on the order of one sender's messages. While the link is down only
+//! votes wait
+//! (a link that returns within moments then loses none); anything bulkier would be stale when the peer comes
+//! back.
 
 use super::kind::Class;
 use alloy_primitives::Bytes;
@@ -106,7 +111,8 @@ impl Outbox {
 }
 
 impl State {
-    /// Which message makes room for one of `class`: the oldest of the lowest class below it; for a vote, failing
+    /// Which message makes room for one of `class`: the oldest of the lowest class below it; for a vote,
+    /// failing
     /// that, the oldest vote.
     fn victim(&self, class: Class) -> Option<usize> {
         let (position, lowest) = self

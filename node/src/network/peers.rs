@@ -1,7 +1,9 @@
 //! The peer table: who is connected over what, who is to be dialled and when, who has lost our respect.
 //!
-//! The swarm never dials again by itself; this table does, with a doubling, jittered wait that a good hello resets. Only
-//! configured sockets are dialled: what a peer says about its own addresses is never even asked, so a proxy between two nodes stays between
+//! The swarm never dials again by itself; this table does, with a doubling, jittered wait that a good hello
+//! resets. Only
+//! configured sockets are dialled: what a peer says about its own addresses is never even asked, so a proxy
+//! between two nodes stays between
 //! them. When two connections to one peer exist, [`survivor`] names the one that stays, the same on both sides.
 
 use super::config::{Clocks, NetworkLimits, REDIAL_RESERVED};
@@ -241,8 +243,10 @@ enum Survivor {
     New,
 }
 
-/// A node dials only when it knows of no connection, so a newer connection means that its dialler lost the older one:
-/// the newer stays. Unless both dialled each other at the same moment; then the one that the smaller name dialled stays, which both sides
+/// A node dials only when it knows of no connection, so a newer connection means that its dialler lost the
+/// older one:
+/// the newer stays. Unless both dialled each other at the same moment; then the one that the smaller name
+/// dialled stays, which both sides
 /// decide alike.
 fn survivor(
     local: PeerName,

@@ -1,8 +1,10 @@
 //! Requests: one stream each, one frame there, one frame back.
 //!
 //! The server's work is bounded before it begins: a token of the asking peer's bucket, a place among the few
-//! requests of that peer and of all peers that are served at a time, 64 KiB of question (P2P-5). Whoever finds no place hears
-//! "busy" at once. The answer's size is charged to the bucket afterwards, so that large answers come less often.
+//! requests of that peer and of all peers that are served at a time, 64 KiB of question (P2P-5). Whoever
+//! finds no place hears
+//! "busy" at once. The answer's size is charged to the bucket afterwards, so that large answers come less
+//! often.
 
 use super::config::{KIB, REQUEST_LIMIT, RESPONSE_LIMIT};
 use super::error::RequestError;

@@ -1,9 +1,13 @@
 //! One peer's direct messages over one connection: hello, then frames both ways until something ends it.
 //!
-//! A session is one task. It announces the peer (`Connected`) only after both hellos were good, gossip reaches it, and the peer's
-//! earlier session, if there was one, has said `Disconnected`; so the node sees one well-ordered story for each peer.
-//! Reading stops while the node has no room: the peer's own queue then fills, and drops by class. Silence for longer than the
-//! dead-time ends the session, because a link through a stalled proxy or to a frozen machine shows no other sign.
+//! A session is one task. It announces the peer (`Connected`) only after both hellos were good, gossip
+//! reaches it, and the peer's
+//! earlier session, if there was one, has said `Disconnected`; so the node sees one well-ordered story for
+//! each peer.
+//! Reading stops while the node has no room: the peer's own queue then fills, and drops by class. Silence for
+//! longer than the
+//! dead-time ends the session, because a link through a stalled proxy or to a frozen machine shows no other
+//! sign.
 
 use super::config::{Clocks, KIB, MESSAGE_LIMIT};
 use super::event::{Door, NetworkEvent};
@@ -93,7 +97,8 @@ impl Session {
         }
     }
 
-    /// Both hellos, and the peer's gossip subscriptions: whoever hears `Connected` can reach the peer every way.
+    /// Both hellos, and the peer's gossip subscriptions: whoever hears `Connected` can reach the peer every
+    /// way.
     async fn greet(&self, stream: &mut Stream) -> Result<Hello, End> {
         let theirs = self.hello.exchange(stream, self.clocks.hello).await?;
         match timeout(self.clocks.hello, self.link.reachable_by_gossip()).await {

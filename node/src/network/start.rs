@@ -27,9 +27,11 @@ const COMMANDS: usize = 4096;
 /// Fewer configured peers than this make a public node easy to cut off (P2P-11).
 const ENOUGH_PEERS: usize = 3;
 
-/// Starts the network: listens on every configured address, spawns the task that owns the swarm, begins to dial.
+/// Starts the network: listens on every configured address, spawns the task that owns the swarm, begins to
+/// dial.
 ///
-/// Must be called inside a tokio runtime with time and I/O. The caller reads the events, all of them and soon: while they wait, peers wait.
+/// Must be called inside a tokio runtime with time and I/O. The caller reads the events, all of them and
+/// soon: while they wait, peers wait.
 ///
 /// # Errors
 /// [`NetworkError`]: an address that cannot be listened on, or a configuration that contradicts itself.

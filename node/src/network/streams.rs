@@ -1,13 +1,18 @@
-//! Streams as values: opens and accepts libp2p substreams and hands each one over whole, to be read and written by an
+//! Streams as values: opens and accepts libp2p substreams and hands each one over whole, to be read and
+//! written by an
 //! ordinary async task.
 //!
-//! One small mechanism of our own carries both the direct messages and the requests, because the ready-made ones do
+//! One small mechanism of our own carries both the direct messages and the requests, because the ready-made
+//! ones do
 //! not fit. `libp2p-stream` is an alpha; it dials peers by itself (we dial only what is configured) and its
-//! queue for accepted streams drops them without a word. `request-response` decodes a whole request before anybody can say no, ties the
-//! answer to the swarm's own task, and would be a second mechanism beside the first. Here a stream that nobody wants
+//! queue for accepted streams drops them without a word. `request-response` decodes a whole request before
+//! anybody can say no, ties the
+//! answer to the swarm's own task, and would be a second mechanism beside the first. Here a stream that
+//! nobody wants
 //! is reset before one byte of it is read, and back-pressure is simply a task that does not read.
 //!
-//! Rules: the side that dialled opens the one direct stream of a connection, at once; further direct streams on the
+//! Rules: the side that dialled opens the one direct stream of a connection, at once; further direct streams
+//! on the
 //! same connection are reset. Request streams are opened on demand, one for each request; at most
 //! [`OPENING_LIMIT`] wait to be opened on a connection.
 

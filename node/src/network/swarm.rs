@@ -1,7 +1,9 @@
 //! The libp2p swarm of a node: TCP, Noise, yamux, and the behaviours on top. Nothing else is compiled in.
 //!
-//! No identify and no discovery: the first would teach us addresses that we must not dial, the second is of no use before
-//! anti-eclipse exists (P2P-11). No ping: the direct stream has its own signs of life, on the very path that matters.
+//! No identify and no discovery: the first would teach us addresses that we must not dial, the second is of
+//! no use before
+//! anti-eclipse exists (P2P-11). No ping: the direct stream has its own signs of life, on the very path that
+//! matters.
 
 use super::config::{Clocks, NetworkConfig};
 use super::gate::Gate;

@@ -85,7 +85,8 @@ async fn a_second_direct_stream_is_reset_and_the_first_lives_on() {
     }
 }
 
-/// The node reads nothing; the attacker writes as much as it can. What waits is bounded, and when the node reads again it finds
+/// The node reads nothing; the attacker writes as much as it can. What waits is bounded, and when the node
+/// reads again it finds
 /// everything that was taken, in order.
 #[tokio::test]
 async fn p2p_8_a_flood_that_nobody_reads_stops_at_the_sender() {
@@ -119,7 +120,8 @@ async fn p2p_8_a_flood_that_nobody_reads_stops_at_the_sender() {
     }
 }
 
-/// Whatever bytes follow a good hello, the victim stays well and the peer is served, dropped or waited for, nothing else.
+/// Whatever bytes follow a good hello, the victim stays well and the peer is served, dropped or waited for,
+/// nothing else.
 #[tokio::test]
 async fn hostile_bytes_after_a_good_hello_do_no_harm() {
     let mut victim = Victim::new().await;

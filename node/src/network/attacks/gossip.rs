@@ -1,4 +1,5 @@
-//! Attacks on gossip: the control messages that once crashed nodes, subscription floods, invalid content (P2P-1 to P2P-3).
+//! Attacks on gossip: the control messages that once crashed nodes, subscription floods, invalid content
+//! (P2P-1 to P2P-3).
 //!
 //! The messages are encoded by hand, since libp2p would not send them.
 

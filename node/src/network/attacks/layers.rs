@@ -11,7 +11,8 @@ use std::io;
 use std::pin::Pin;
 use tokio::net::TcpStream;
 
-/// Says that it is yamux, then writes these bytes over the encrypted connection and reads until the victim hangs up.
+/// Says that it is yamux, then writes these bytes over the encrypted connection and reads until the victim
+/// hangs up.
 #[derive(Clone)]
 struct NotYamux {
     bytes: Vec<u8>,
@@ -64,7 +65,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> OutboundConnectionUpgra
     }
 }
 
-/// Goes through the Noise handshake and then says these bytes where the victim expects yamux; returns when it hung up.
+/// Goes through the Noise handshake and then says these bytes where the victim expects yamux; returns when it
+/// hung up.
 async fn instead_of_yamux(to: PeerAddress, bytes: Vec<u8>, ending: bool) {
     let key = Keypair::generate_ed25519();
     let mut transport = tcp::tokio::Transport::new(tcp::Config::new())
@@ -125,7 +127,8 @@ async fn p2p_6_half_open_handshakes_are_bounded_and_end() {
     victim.still_works().await;
     let mut byte = [0; 64];
     for mut stream in held {
-        // Read whatever the victim says first, until it hangs up: at once, or when the handshake's time is over.
+        // Read whatever the victim says first, until it hangs up: at once, or when the handshake's time is
+        // over.
         while !matches!(
             timeout(BOUND, tokio::io::AsyncReadExt::read(&mut stream, &mut byte)).await.expect("it hangs up"),
             Ok(0) | Err(_)

@@ -1,6 +1,7 @@
 //! A hostile peer, for tests: a raw swarm that speaks our protocols' names and then says whatever it likes.
 //!
-//! Its victim is a whole node on loopback. After each attack the victim must still serve an honest peer, must have dropped or limited
+//! Its victim is a whole node on loopback. After each attack the victim must still serve an honest peer, must
+//! have dropped or limited
 //! the attacker where the rules say so, and must hold no more memory than before, within bounds.
 
 mod direct;
@@ -131,7 +132,8 @@ struct Mask {
     streams: Streams,
 }
 
-/// The hostile peer. It opens streams of the direct protocol and of a second one, and leaves what is said on them to
+/// The hostile peer. It opens streams of the direct protocol and of a second one, and leaves what is said on
+/// them to
 /// the test.
 struct Attacker {
     swarm: Swarm<Mask>,
