@@ -7,3 +7,4 @@ pub mod mempool;
 pub mod miner;
 pub mod network;
 pub mod rpc;
+pub mod web;

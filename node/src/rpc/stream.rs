@@ -66,7 +66,7 @@ pub(super) struct GuardedStream<S> {
     /// Running while the socket takes nothing; polled by the writer alone, whose waker it keeps.
     stalled: Option<Pin<Box<Sleep>>>,
     timed_out: bool,
-    /// Who wanted to read meanwhile.
+    /// Who waits to read.
     reader: Option<Waker>,
 }
 
@@ -105,11 +105,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
         if self.timed_out {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        if self.stalled.is_some() {
+        let read = match self.stalled {
+            Some(_) => Poll::Pending,
+            None => Pin::new(&mut self.inner).poll_read(context, buffer),
+        };
+        if read.is_pending() {
+            // A stall that begins while this read waits for the socket must be able to end it too.
             self.reader = Some(context.waker().clone());
-            return Poll::Pending;
         }
-        Pin::new(&mut self.inner).poll_read(context, buffer)
+        read
     }
 }
 
