@@ -23,7 +23,9 @@ pub enum Effect<P: Protocol> {
     /// Send to all (gossip, or every member); it may get lost.
     Broadcast(P::Message),
     /// Execute the block, append it to the block log, and answer `Executed` once that is durable, or
-    /// `Refused`. Appends and rewinds are carried out in the order in which they were asked for.
+    /// `Refused`. Appends and rewinds are carried out in the order in which they were asked for, and
+    /// answered in that order but for a refusal, which may overtake. Appends that were on their way behind a
+    /// refused one do not stand on the tip: they are dropped without an answer.
     Append {
         /// The block's place: its parent is the block applied before.
         position: Position,

@@ -7,6 +7,7 @@
 //! - [`journal`], [`replica`]: persist before send, by type; what a driver holds of a protocol.
 //! - [`time`], [`random`]: time and randomness are inputs.
 //! - [`pow`]: proof of work.
+//! - [`sim`]: the deterministic simulator.
 
 pub mod effects;
 pub mod journal;
@@ -14,6 +15,7 @@ pub mod pow;
 pub mod protocol;
 pub mod random;
 pub mod replica;
+pub mod sim;
 pub mod time;
 
 pub use effects::{Context, Effect};

@@ -54,7 +54,7 @@ impl Chain {
 }
 
 /// A block's position: under proof of work the slot is the height.
-pub(super) fn position(height: u64) -> Position {
+pub fn position(height: u64) -> Position {
     Position { epoch: Epoch(0), slot: Slot(height) }
 }
 
@@ -199,9 +199,10 @@ impl ProofOfWork {
     }
 
     /// The ledger refuses a block: its subtree is invalid for ever, and its answer is the last for all
-    /// appends behind it (POW-7).
+    /// appends behind it (POW-7). Those before it are still answered.
     pub(super) fn on_refused(&mut self, hash: BlockHash, reason: String, cx: &mut Cx<'_>) {
-        self.chain.in_flight.clear();
+        let before = self.chain.in_flight.iter().take_while(|appended| **appended != hash).count();
+        self.chain.in_flight.truncate(before);
         self.chain.abandon_route();
         let Some(node) = self.tree.node(hash) else { return };
         let (height, from) = (Height(node.height), node.from);

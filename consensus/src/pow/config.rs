@@ -1,7 +1,7 @@
 //! What all nodes of a network share ([`Rules`]), and what a node decides for itself ([`Limits`]).
 
+use synod_types::Header;
 use synod_types::genesis::ProofOfWork;
-use synod_types::{Header, mutant};
 
 use super::asert::Asert;
 use super::compact::{CompactError, Target};
@@ -116,12 +116,12 @@ impl Default for Limits {
             headers_per_message: 2_000,
             side_headers: 20_000,
             side_headers_per_peer: 6_000,
-            orphans: if mutant!("pow-8-unbounded-orphans") { usize::MAX } else { 128 },
-            orphans_per_peer: if mutant!("pow-8-unbounded-orphans") { usize::MAX } else { 16 },
+            orphans: 128,
+            orphans_per_peer: 16,
             body_bytes: 64 * 1024 * 1024,
             inline_body_bytes: 256 * 1024,
-            requests: 64,
-            requests_per_peer: 16,
+            requests: 32,
+            requests_per_peer: 8,
             appends_in_flight: 16,
             peers: 256,
             condemned: 1_024,

@@ -46,6 +46,7 @@ use std::collections::BTreeMap;
 use synod_types::Header;
 
 pub use body::Body;
+pub use chain::position as chain_position;
 pub use compact::{CompactError, Target, Work};
 pub use config::{Config, Limits, Rules, RulesError};
 pub use header::{HashedHeader, HeaderError};

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use synod_types::BlockHash;
+use synod_types::{BlockHash, mutant};
 
 use super::body::Body;
 use super::header::HashedHeader;
@@ -35,15 +35,17 @@ impl<K: Ord + Copy> Bounded<K> {
 
     /// Keeps the newcomer; `false` when there is no room for it.
     fn insert(&mut self, key: K, newcomer: Newcomer) -> bool {
-        let of_peer = self.by_peer.entry(newcomer.from).or_default();
-        if self.waiting.len() >= self.bound || *of_peer >= self.bound_per_peer {
+        let hash = newcomer.header.hash();
+        if self.waiting.contains_key(&(key, hash)) {
+            return true;
+        }
+        let of_peer = self.by_peer.get(&newcomer.from).copied().unwrap_or(0);
+        let is_full = self.waiting.len() >= self.bound || of_peer >= self.bound_per_peer;
+        if is_full && !mutant!("pow-8-unbounded-orphans") {
             return false;
         }
-        let hash = newcomer.header.hash();
-        let from = newcomer.from;
-        if self.waiting.insert((key, hash), newcomer).is_none() {
-            *self.by_peer.entry(from).or_default() += 1;
-        }
+        *self.by_peer.entry(newcomer.from).or_default() += 1;
+        self.waiting.insert((key, hash), newcomer);
         true
     }
 

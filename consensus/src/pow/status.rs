@@ -47,6 +47,11 @@ impl ProofOfWork {
         Some(Confirmations { depth: tip.height - place.height + 1, work_on_top: tip.work.minus(place.work) })
     }
 
+    /// The recent blocks whose whole branch is here, executed ones among them.
+    pub fn complete_blocks(&self) -> impl Iterator<Item = BlockHash> {
+        self.tree.complete_blocks()
+    }
+
     /// Whether the tip is still being moved towards the heaviest complete block.
     pub fn is_executing(&self) -> bool {
         self.chain.is_busy()

@@ -23,7 +23,7 @@ const LOCATOR_DENSE: u64 = 10;
 /// Sessions that start without a pause between them.
 const SESSIONS_AT_ONCE: usize = 2;
 /// A demotion doubles this often at most.
-const DEMOTION_DOUBLINGS: u32 = 6;
+const DEMOTION_DOUBLINGS: u32 = 3;
 /// Peers asked for their tips at a time.
 const TIPS_ASKED: usize = 8;
 
@@ -91,8 +91,9 @@ impl ProofOfWork {
 
     pub(super) fn on_tip(&mut self, from: Peer, claim: Claim, cx: &mut Cx<'_>) {
         let Some(peer) = self.peers.get_mut(&from) else { return };
+        // What a peer advertises only rises (P2P-9); a message that was overtaken changes nothing (GEN-7).
         if peer.claim.is_some_and(|before| before.work > claim.work) {
-            return self.accuse(from, Fault::Shrinking, cx);
+            return;
         }
         peer.claim = Some(claim);
         if self.is_worth_asking(from, cx.now()) && self.sessions_running() < SESSIONS_AT_ONCE {
@@ -140,6 +141,10 @@ impl ProofOfWork {
     }
 
     pub(super) fn on_headers(&mut self, from: Peer, headers: &[HashedHeader], cx: &mut Cx<'_>) {
+        // An answer to an earlier question, perhaps of another life: the deadline of this one stands (GEN-7).
+        if headers.first().is_some_and(|first| !self.tree.contains(first.parent())) {
+            return;
+        }
         // An answer that came too late counts for nothing: the peer is asked again when it claims more work.
         let Some(session) = self.end_session(from) else { return };
         let Some(peer) = self.peers.get_mut(&from) else { return };
@@ -148,12 +153,8 @@ impl ProofOfWork {
             let newcomer = Newcomer { header: *header, body: None, from: Some(from) };
             match self.admit(newcomer, cx) {
                 Verdict::Known => {}
-                Verdict::Orphan => {
-                    self.accuse(from, Fault::BrokenHeaders, cx);
-                    return self.fail_session(from, cx);
-                }
                 Verdict::Early => break,
-                Verdict::Refused => return self.fail_session(from, cx),
+                Verdict::Orphan | Verdict::Refused => return self.fail_session(from, cx),
             }
         }
         self.go_on_after(from, headers, cx);

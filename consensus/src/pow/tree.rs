@@ -242,6 +242,11 @@ impl Tree {
         self.wanted.last().copied()
     }
 
+    /// All blocks above the trunk that can be executed, the lightest first.
+    pub(super) fn complete_blocks(&self) -> impl Iterator<Item = BlockHash> {
+        self.ready.iter().map(|rank| rank.2)
+    }
+
     /// The rank of a known block above the trunk.
     pub(super) fn rank_of(&self, hash: BlockHash) -> Option<Rank> {
         self.nodes.get(&hash).map(rank)

@@ -1,0 +1,49 @@
+//! The journal's twin: frames in memory, of which a power cut takes the unsynced one.
+
+use crate::journal::{Durable, Frame, FrameNumber, Journal};
+use crate::random::Random;
+
+/// Frames of records.
+#[derive(Debug, Clone)]
+pub struct ModelJournal<R> {
+    frames: Vec<Frame<R>>,
+    synced: usize,
+}
+
+impl<R> Default for ModelJournal<R> {
+    fn default() -> Self {
+        Self { frames: Vec::new(), synced: 0 }
+    }
+}
+
+impl<R: Clone> ModelJournal<R> {
+    /// Writes a frame; it is durable only after `sync`.
+    pub fn write(&mut self, frame: Frame<R>) {
+        self.frames.push(frame);
+    }
+
+    /// Makes all frames durable.
+    pub fn sync(&mut self) -> Durable {
+        self.synced = self.frames.len();
+        Durable::proven_by(self)
+    }
+
+    /// The power fails: an unsynced frame survives or not, never in part (its checksum tells).
+    pub fn power_cut(&mut self, random: &mut Random) {
+        if random.chance(800_000) {
+            self.frames.truncate(self.synced);
+        }
+        self.synced = self.frames.len();
+    }
+
+    /// All records that are kept.
+    pub fn records(&self) -> Vec<R> {
+        self.frames.iter().flat_map(|frame| frame.records.iter().cloned()).collect()
+    }
+}
+
+impl<R> Journal for ModelJournal<R> {
+    fn durable_through(&self) -> FrameNumber {
+        self.frames[..self.synced].last().map_or(FrameNumber(0), |frame| frame.number)
+    }
+}

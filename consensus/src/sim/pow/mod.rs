@@ -1,0 +1,290 @@
+//! The world of proof of work: honest miners, perhaps an attacker, and an observer.
+//!
+//! Blocks are really mined: real headers are hashed at easy targets, a few hashes for each mining event, and
+//! a hash takes the time that the miner's simulated power says. So the difficulty and work code run for real.
+
+mod attacker;
+mod audit;
+mod chaos;
+mod drive;
+mod facts;
+mod node;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use alloy_primitives::{Address, B256};
+use synod_types::genesis::ProofOfWork as Parameters;
+use synod_types::{BlockHash, Header};
+
+use self::attacker::Attacker;
+use self::facts::Facts;
+use self::node::{Node, NodeInput};
+use super::ledger::Ledger;
+use super::network::Network;
+use super::report::{Options, Report, Violation};
+use super::scheduler::Scheduler;
+use super::swarm::{Fault, Swarm};
+use super::trace::Trace;
+use crate::pow::{Body, Config, Limits, Message, Rules};
+use crate::protocol::Peer;
+use crate::random::Random;
+use crate::time::Time;
+
+/// True time at virtual time 0: the genesis block's.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+/// Seconds between blocks.
+const SPACING: u64 = 2;
+/// The genesis target: 32 hashes a block.
+const GENESIS_BITS: u32 = 0x2007_ffff;
+/// All honest power together, in hashes in a thousand seconds: 32 hashes in one spacing.
+const POWER: u64 = 16_000;
+/// Settled soon, so that reversals happen in short runs.
+const SETTLED_DEPTH: u64 = 8;
+/// The liveness phase's length: ten block intervals to converge, and five more to stay so.
+const CONVERGE_MS: u64 = 10 * SPACING * 1000;
+const STAY_MS: u64 = 5 * SPACING * 1000;
+/// The safety phase ends at the latest then, in milliseconds.
+const SAFETY_MS: u64 = 240_000;
+/// Milliseconds between the observer's audits.
+const AUDIT_MS: u64 = 500;
+
+/// What happens in the world.
+enum Event {
+    Deliver { from: u8, to: u8, message: Rc<Message> },
+    Wake { node: u8, run: u32 },
+    Mine { node: u8, search: u64 },
+    Synced { node: u8, run: u32 },
+    JournalSynced { node: u8, run: u32 },
+    Restart { node: u8 },
+    Chaos,
+    Mend(chaos::Mend),
+    Attack,
+    AttackerMines,
+    Audit,
+}
+
+/// One run.
+struct World<'a, L> {
+    config: Config,
+    random: Random,
+    swarm: Swarm,
+    scheduler: Scheduler<Event>,
+    network: Network,
+    trace: Trace,
+    facts: Facts,
+    nodes: Vec<Node<L>>,
+    attacker: Option<Attacker<L>>,
+    /// Inputs that a node gives itself within a step: templates, loaded bodies.
+    inputs: VecDeque<NodeInput>,
+    coverage: BTreeMap<&'static str, u64>,
+    violation: Option<Violation>,
+    /// When the faults ended.
+    healed_at: Option<Time>,
+    healed_height: u64,
+    converged: bool,
+    target_blocks: u64,
+    make: &'a dyn Fn(&Header) -> L,
+}
+
+/// Runs one seed on ledgers that `make` opens over the genesis header.
+pub fn run<L: Ledger>(options: &Options, make: &dyn Fn(&Header) -> L) -> Report {
+    let mut world = World::new(options, make);
+    // A panic in the machine is a finding (A8) like any other, with the same command to see it again.
+    let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).err();
+    if let Some(cause) = panicked {
+        let text = cause.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        world.violate("A8", || format!("panic: {}", text.unwrap_or_default()));
+    }
+    world.report(options)
+}
+
+impl<'a, L: Ledger> World<'a, L> {
+    fn new(options: &Options, make: &'a dyn Fn(&Header) -> L) -> Self {
+        let mut random = Random::new(options.seed);
+        let drawn = random.between(3, 6) as usize;
+        let count = options.nodes.unwrap_or(drawn).clamp(1, 64);
+        let drawn = Swarm::draw(&mut random, &options.without);
+        let swarm = options.only.as_ref().map_or(drawn, |only| Swarm::only(only));
+        let config = config();
+        let genesis = *config.rules.genesis.header();
+        let network = Network::new(count + 1, &swarm, &mut random);
+        let attacker = attacker::is_wanted(&swarm).then(|| Attacker::new(make(&genesis), &mut random));
+        let mut world = Self {
+            nodes: Vec::new(),
+            facts: Facts::new(genesis),
+            config,
+            swarm,
+            scheduler: Scheduler::default(),
+            network,
+            trace: Trace::new(options.trace),
+            attacker,
+            inputs: VecDeque::new(),
+            coverage: BTreeMap::new(),
+            violation: None,
+            healed_at: None,
+            healed_height: 0,
+            converged: false,
+            target_blocks: options.blocks.max(1),
+            make,
+            random,
+        };
+        world.populate(count);
+        world
+    }
+
+    fn populate(&mut self, count: usize) {
+        let genesis = *self.config.rules.genesis.header();
+        let slow = self.swarm.has(Fault::SlowDisk);
+        for index in 0..count {
+            let others = (0..count + usize::from(self.attacker.is_some())).filter(|other| *other != index);
+            let peers = others.map(|other| Peer(other as u64)).collect();
+            let power = POWER / count as u64;
+            let sync_us =
+                if slow { self.random.between(10_000, 1_000_000) } else { self.random.between(100, 4_000) };
+            self.nodes.push(Node::new((self.make)(&genesis), power, sync_us, peers));
+            self.draw_clock(index);
+        }
+        for index in 0..count {
+            self.start(index);
+        }
+        let now = self.scheduler.now();
+        self.scheduler.schedule(now.plus_ms(AUDIT_MS), Event::Audit);
+        self.scheduler.schedule(now.plus_ms(1_000), Event::Chaos);
+        if self.attacker.is_some() {
+            self.scheduler.schedule(now.plus_ms(500), Event::Attack);
+            self.scheduler.schedule(now.plus_ms(100), Event::AttackerMines);
+        }
+    }
+
+    fn run(&mut self) {
+        while self.violation.is_none()
+            && let Some(event) = self.scheduler.take()
+        {
+            if let Some(healed) = self.healed_at
+                && self.scheduler.now() >= healed.plus_ms(CONVERGE_MS + STAY_MS)
+            {
+                return self.judge_end();
+            }
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.scheduler.now();
+        match event {
+            Event::Deliver { from, to, message } => self.deliver(from, to, &message),
+            Event::Wake { node, run } => self.wake(node, run),
+            Event::Mine { node, search } => self.mine(node, search),
+            Event::Synced { node, run } => self.synced(node, run),
+            Event::JournalSynced { node, run } => self.journal_synced(node, run),
+            Event::Restart { node } => {
+                self.trace.event(now, 6, node.into(), 0);
+                if self.nodes[usize::from(node)].replica.is_none() {
+                    self.start(node.into());
+                }
+            }
+            Event::Chaos => self.chaos(),
+            Event::Mend(mend) => self.mend(&mend),
+            Event::Attack => self.attack(),
+            Event::AttackerMines => self.attacker_mines(),
+            Event::Audit => self.audit(),
+        }
+    }
+
+    /// The wall clock of a node.
+    fn wall(&self, node: usize) -> synod_types::UnixMillis {
+        self.nodes[node].clock.wall(EPOCH_MS, self.scheduler.now())
+    }
+
+    /// The heaviest block that an honest node has executed.
+    fn public_tip(&self) -> BlockHash {
+        let tips = self.nodes.iter().map(|node| node.ledger.tip());
+        tips.max_by_key(|tip| self.facts.work(*tip)).unwrap_or(self.facts.genesis())
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.coverage.entry(name).or_default() += 1;
+    }
+
+    fn violate(&mut self, oracle: &str, message: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            let at_ms = self.scheduler.now().0 / 1000;
+            self.violation = Some(Violation { oracle: oracle.to_owned(), message: message(), at_ms });
+        }
+    }
+
+    fn report(self, options: &Options) -> Report {
+        let lowest = self.nodes.iter().map(|node| self.facts.height(node.ledger.tip())).min();
+        let events = self.trace.events();
+        let virtual_ms = self.scheduler.now().0 / 1000;
+        let (trace_hash, trace) = self.trace.finish();
+        Report {
+            options: options.clone(),
+            nodes: self.nodes.len(),
+            faults: self.swarm.faults().to_vec(),
+            trace_hash,
+            events,
+            virtual_ms,
+            blocks: lowest.unwrap_or(0),
+            coverage: self.coverage.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            violation: self.violation,
+            command: options.command(),
+            trace,
+        }
+    }
+}
+
+/// The network's parameters, and small limits, so that runs reach them.
+fn config() -> Config {
+    let genesis = Header {
+        version: 1,
+        parent: BlockHash::default(),
+        commitment: B256::repeat_byte(1),
+        time: (EPOCH_MS / 1000) as u32,
+        bits: GENESIS_BITS,
+        nonce: 0,
+    };
+    let parameters = Parameters { settled_depth: SETTLED_DEPTH, ..Parameters::testnet(GENESIS_BITS) };
+    let limits = Limits {
+        orphans: 24,
+        orphans_per_peer: 8,
+        side_headers: 400,
+        side_headers_per_peer: 200,
+        headers_per_message: 16,
+        requests: 8,
+        requests_per_peer: 4,
+        recent_blocks: 12,
+        condemned: 16,
+        ..Limits::default()
+    };
+    let rules = Rules::new(&parameters, &genesis).expect("the simulation's parameters are valid");
+    Config { rules, limits, mines: true }
+}
+
+/// Who gets a node's rewards.
+fn recipient(node: usize) -> Address {
+    Address::repeat_byte(node as u8 + 1)
+}
+
+/// A short name for a block.
+fn short(hash: BlockHash) -> u64 {
+    u64::from_le_bytes(hash.0.0[8..16].try_into().expect("eight bytes"))
+}
+
+/// A body's block again, with its header's nonce replaced until it has work; `None` after `tries` hashes.
+fn grind(block: &mut synod_types::Block, first: u32, tries: u32) -> Option<Body> {
+    let target = crate::pow::Target::from_compact(block.header.bits).ok()?;
+    for nonce in first..first.saturating_add(tries) {
+        block.header.nonce = nonce;
+        if target.is_met_by(block.header.hash()) {
+            return Some(Body::from_block(block));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;
