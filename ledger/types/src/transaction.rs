@@ -191,6 +191,14 @@ impl Transaction {
         Ok(checked.into_verified())
     }
 
+    /// Takes everything for checked. Only for transactions of blocks that this node itself accepted before,
+    /// read back from its own checksummed log.
+    pub fn accepted_before(self, genesis: B256) -> VerifiedTransaction {
+        let Self::Native(signed) = &self;
+        let signed_bytes = signed.transaction.signed_bytes(genesis);
+        UnverifiedTransaction { transaction: self, signed_bytes }.into_verified()
+    }
+
     /// The checks that need no cryptography on the signature, and the bytes that the signature covers.
     ///
     /// # Errors
@@ -245,12 +253,6 @@ impl UnverifiedTransaction {
     pub fn claim(&self) -> Claim<'_> {
         let Transaction::Native(signed) = &self.transaction;
         Claim { key: signed.transaction.sender, message: &self.signed_bytes, signature: signed.signature }
-    }
-
-    /// Takes the signature for checked. Only for transactions of blocks that this node itself accepted
-    /// before, read back from its own checksummed log.
-    pub fn accepted_before(self) -> VerifiedTransaction {
-        self.into_verified()
     }
 
     fn into_verified(self) -> VerifiedTransaction {
