@@ -38,7 +38,17 @@ pub(super) fn div(a: &U256, b: &U256) -> U256 {
 
 #[inline(never)]
 fn wide_div(a: &U256, b: &U256) -> U256 {
-    a.wrapping_div(*b)
+    match exponent_of_two(b) {
+        Some(exponent) => shr(&from_limb(exponent), a),
+        None => a.wrapping_div(*b),
+    }
+}
+
+/// The logarithm of a power of two. Compilers write shifts and masks as divisions by such numbers.
+#[inline(always)]
+fn exponent_of_two(value: &U256) -> Option<u64> {
+    let is_power = (*value & value.wrapping_sub(U256::ONE)).is_zero();
+    is_power.then(|| value.trailing_zeros() as u64)
 }
 
 /// `MOD`
@@ -53,7 +63,10 @@ pub(super) fn rem(a: &U256, b: &U256) -> U256 {
 
 #[inline(never)]
 fn wide_rem(a: &U256, b: &U256) -> U256 {
-    a.wrapping_rem(*b)
+    match exponent_of_two(b) {
+        Some(_) => *a & b.wrapping_sub(U256::ONE),
+        None => a.wrapping_rem(*b),
+    }
 }
 
 #[inline(always)]
@@ -147,24 +160,36 @@ pub(super) fn byte(at: &U256, value: &U256) -> U256 {
 #[inline(always)]
 pub(super) fn shl(shift: &U256, value: &U256) -> U256 {
     let Some(shift @ 0..256) = one_limb(shift) else { return U256::ZERO };
-    let limbs = value.as_limbs();
-    let (whole, part) = ((shift / 64) as usize, shift % 64);
-    let at = |index: usize| -> u64 { if index >= whole { limbs[(index - whole) & 3] } else { 0 } };
-    let below = |index: usize| -> u64 { if index > whole { limbs[(index - whole - 1) & 3] } else { 0 } };
-    // Two shifts stand for one by 64 − part, which would overflow where part is 0.
-    let joined = |index: usize| at(index) << part | below(index) >> 1 >> (63 - part);
-    U256::from_limbs([joined(0), joined(1), joined(2), joined(3)])
+    let [a, b, c, d] = *value.as_limbs();
+    let [a, b, c, d] = match shift / 64 {
+        0 => [a, b, c, d],
+        1 => [0, a, b, c],
+        2 => [0, 0, a, b],
+        _ => [0, 0, 0, a],
+    };
+    let (up, down) = (shift % 64, 63 - shift % 64);
+    // Two shifts stand for one by 64 − up, which would overflow where up is 0.
+    U256::from_limbs([a << up, b << up | a >> 1 >> down, c << up | b >> 1 >> down, d << up | c >> 1 >> down])
 }
 
 /// `SHR`
 #[inline(always)]
 pub(super) fn shr(shift: &U256, value: &U256) -> U256 {
     let Some(shift @ 0..256) = one_limb(shift) else { return U256::ZERO };
-    let limbs = value.as_limbs();
-    let (whole, part) = ((shift / 64) as usize, shift % 64);
-    let at = |index: usize| -> u64 { if index + whole < 4 { limbs[index + whole] } else { 0 } };
-    let joined = |index: usize| at(index) >> part | at(index + 1) << 1 << (63 - part);
-    U256::from_limbs([joined(0), joined(1), joined(2), joined(3)])
+    let [a, b, c, d] = *value.as_limbs();
+    let [a, b, c, d] = match shift / 64 {
+        0 => [a, b, c, d],
+        1 => [b, c, d, 0],
+        2 => [c, d, 0, 0],
+        _ => [d, 0, 0, 0],
+    };
+    let (down, up) = (shift % 64, 63 - shift % 64);
+    U256::from_limbs([
+        a >> down | b << 1 << up,
+        b >> down | c << 1 << up,
+        c >> down | d << 1 << up,
+        d >> down,
+    ])
 }
 
 /// `SAR`: the sign bit fills in from above.
@@ -256,6 +281,14 @@ mod tests {
             prop_assert_eq!(shl(&amount, &value), left);
             prop_assert_eq!(shr(&amount, &value), right);
             prop_assert_eq!(sar(&amount, &value), signed);
+        }
+
+        /// Division by a power of two takes a way of its own; the library is the oracle.
+        #[test]
+        fn powers_of_two_divide_as_others(a in any_word(), exponent in 0usize..256) {
+            let b = U256::from(1) << exponent;
+            prop_assert_eq!(div(&a, &b), a.wrapping_div(b));
+            prop_assert_eq!(rem(&a, &b), a.wrapping_rem(b));
         }
 
         /// Division's own law: a = q·b + r with r below b, and signs as the Yellow Paper says.

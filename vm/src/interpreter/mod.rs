@@ -53,8 +53,8 @@ pub(crate) enum Exit {
 
 /// Runs a frame from where it stands.
 pub(crate) fn run<T: Tracer>(frame: &mut Frame, stack: &mut Stack, scope: &mut Scope<'_, '_, T>) -> Exit {
-    let code_arc = frame.code.clone();
-    let code = code_arc.padded();
+    let analysed = frame.code.clone();
+    let code = analysed.padded();
     let mut pc = frame.pc;
     let mut gas = frame.gas;
     let mut height = frame.stack_height;
@@ -148,11 +148,11 @@ pub(crate) fn run<T: Tracer>(frame: &mut Frame, stack: &mut Stack, scope: &mut S
                 })
             };
         }
-        // Goes to the place on top of the stack. The `JUMPDEST` there is done at once.
+        // Goes to the place on top of the stack. Unwatched, the `JUMPDEST` there is done at once.
         macro_rules! jump {
             () => {
                 match small(&item!(1)) {
-                    Some(target) if code_arc.is_jump_destination(target) => pc = target,
+                    Some(target) if analysed.is_jump_destination(target) => pc = target,
                     _ => halt!(Halt::BadJump),
                 }
                 if !T::STEPS {
@@ -253,10 +253,10 @@ pub(crate) fn run<T: Tracer>(frame: &mut Frame, stack: &mut Stack, scope: &mut S
             op::CALLDATACOPY => instruction!(CALLDATACOPY, {
                 gas = attempt!(data::call_data_copy(scope, frame, gas, [&item!(1), &item!(2), &item!(3)]));
             }),
-            op::CODESIZE => push!(CODESIZE, U256::from(code_arc.bytes().len())),
+            op::CODESIZE => push!(CODESIZE, U256::from(analysed.bytes().len())),
             op::CODECOPY => instruction!(CODECOPY, {
                 let operands = [&item!(1), &item!(2), &item!(3)];
-                gas = attempt!(data::copy(scope.memory, gas, operands, code_arc.bytes()));
+                gas = attempt!(data::copy(scope.memory, gas, operands, analysed.bytes()));
             }),
             op::GASPRICE => push!(GASPRICE, scope.environment.gas_price),
             op::EXTCODESIZE => instruction!(EXTCODESIZE, {
