@@ -1,10 +1,18 @@
-//! The crate page.
+//! A node: the drivers around the pure parts.
+//!
+//! - [`config`], [`home`], [`logging`]: what one node is told, its folder, its log.
+//! - [`driver`]: the threads that own ordering and the ledger, and everything that hangs on them.
+//! - [`network`]: libp2p, behind types of our own. [`mempool`]: what waits for a block. [`miner`]: the search.
+//! - [`rpc`], [`web`]: what clients, scripts and monitors see.
+//! - [`run`]: a node as a process.
 
 pub mod config;
+pub mod driver;
 pub mod home;
 pub mod logging;
 pub mod mempool;
 pub mod miner;
 pub mod network;
 pub mod rpc;
+pub mod run;
 pub mod web;

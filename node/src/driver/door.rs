@@ -1,0 +1,394 @@
+//! The pool's door: where transactions come in, from clients and from gossip, and go out to peers.
+//!
+//! Each signature is checked once, here (CRY-1). What a client submits is in the pool log, synced, before
+//! the client hears that it is pending; then it is gossiped in batches of at most 64 KiB or 5 ms (P2P-2).
+
+use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::Bytes;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use synod_consensus::Input;
+use synod_consensus::pow::ProofOfWork;
+use synod_ledger::execution::{self, intrinsic_gas};
+use synod_ledger::state::{StateRead, View};
+use synod_types::codec;
+use synod_types::transaction::TransactionError;
+use synod_types::{Address, Genesis, Height, Transaction, TransactionId, UnixMillis, VerifiedTransaction};
+
+use super::clock::Clock;
+use super::stop::Stop;
+use super::wire::TransactionDoor;
+use crate::mempool::journal::PoolLog;
+use crate::mempool::verify::{Busy, Verifier};
+use crate::mempool::{
+    AccountState, AccountView, BlockRoom, ChainRules, Changed, Insertion, NewTip, Origin, Pool, PoolLimits,
+    Rejection, ResetReport, Tip,
+};
+use crate::network::{Demerit, GossipId, Network, PeerName, Topic, Verdict};
+
+/// A gossiped batch is sent when it has this many bytes, or when its first transaction is this old.
+const BATCH_BYTES: usize = 60 * 1024;
+const BATCH_AGE: Duration = Duration::from_millis(5);
+/// Transactions that may wait to be gossiped; more are dropped, and their senders' nodes still hold them.
+const OUTGOING: usize = 16_384;
+/// The largest gossiped batch, in bytes.
+const BATCH_LIMIT: usize = 256 * 1024;
+
+/// The tip's accounts, as the pool asks for them.
+pub(super) struct TipAccounts<'a>(pub(super) &'a View);
+
+impl AccountView for TipAccounts<'_> {
+    fn account(&self, address: &Address) -> AccountState {
+        let account = self.0.account(address);
+        AccountState { nonce: account.nonce, balance: account.balance }
+    }
+}
+
+/// Why a submission is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    /// Its form or its signature.
+    #[error(transparent)]
+    Invalid(#[from] TransactionError),
+    /// The pool's rules; the chain may have it already.
+    #[error("{rejection}")]
+    Pool {
+        /// The transaction's id.
+        id: TransactionId,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// Too many at a time.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The pool log failed, and the node is stopping.
+    #[error("the node cannot keep submissions and is stopping")]
+    Stopping,
+}
+
+/// What a submission became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Submitted {
+    /// Its id.
+    pub(super) id: TransactionId,
+    /// What it pushed out.
+    pub(super) replaced: Option<TransactionId>,
+}
+
+/// The chain's end as the pool last heard of it.
+#[derive(Clone)]
+struct Head {
+    view: View,
+    height: Height,
+    next_base_fee: u128,
+}
+
+/// The door; shared by everybody who knows transactions.
+pub(super) struct Door {
+    pool: Mutex<Pool>,
+    log: Mutex<PoolLog>,
+    head: Mutex<Head>,
+    verifier: Verifier,
+    rules: execution::Rules,
+    outgoing: Sender<Bytes>,
+    network: Network,
+    ordering: Sender<Input<ProofOfWork>>,
+    /// Whether ordering was told of new transactions since the last template.
+    told: AtomicBool,
+    clock: Clock,
+    stop: Stop,
+}
+
+/// What the door is made of.
+pub(super) struct Parts {
+    /// The network's parameters.
+    pub(super) genesis: Genesis,
+    /// The open pool log.
+    pub(super) log: PoolLog,
+    /// The tip at start.
+    pub(super) view: View,
+    /// Its height.
+    pub(super) height: Height,
+    /// The base fee of a block on it.
+    pub(super) next_base_fee: u128,
+    /// Where batches go.
+    pub(super) network: Network,
+    /// Who must hear that transactions wait.
+    pub(super) ordering: Sender<Input<ProofOfWork>>,
+    /// Time.
+    pub(super) clock: Clock,
+    /// The node's end.
+    pub(super) stop: Stop,
+    /// Threads that check signatures.
+    pub(super) threads: usize,
+}
+
+impl Door {
+    /// Opens the door, and starts the threads that check and gossip.
+    ///
+    /// # Errors
+    /// The system has no thread or randomness left.
+    pub(super) fn open(parts: Parts) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+        let (outgoing, batches) = crossbeam_channel::bounded(OUTGOING);
+        let genesis_hash = parts.genesis.hash();
+        let tip = Tip { height: parts.height, base_fee: parts.next_base_fee };
+        let rules = ChainRules::of(&parts.genesis, intrinsic_gas);
+        let gossip = parts.network.clone();
+        let stop = parts.stop.clone();
+        let door = Arc::new(Self {
+            pool: Mutex::new(Pool::new(PoolLimits::default(), rules, tip)),
+            log: Mutex::new(parts.log),
+            head: Mutex::new(Head {
+                view: parts.view,
+                height: parts.height,
+                next_base_fee: parts.next_base_fee,
+            }),
+            verifier: Verifier::start(parts.threads, parts.genesis.chain_id, genesis_hash)?,
+            rules: execution::Rules::from(&parts.genesis),
+            outgoing,
+            network: parts.network,
+            ordering: parts.ordering,
+            told: AtomicBool::new(false),
+            clock: parts.clock,
+            stop: parts.stop,
+        });
+        let thread = std::thread::Builder::new()
+            .name("batches".to_owned())
+            .spawn(move || gossip_batches(&batches, &gossip, &stop))?;
+        Ok((door, thread))
+    }
+
+    /// The pool, for reading and selecting.
+    pub(super) fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The threads that check signatures.
+    pub(super) fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// The ledger's rules.
+    pub(super) fn rules(&self) -> &execution::Rules {
+        &self.rules
+    }
+
+    fn head(&self) -> Head {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes a client's transaction: checked, in the pool, journalled. Blocks on the disk. Submitting again
+    /// what waits already changes nothing (RPC-4).
+    ///
+    /// # Errors
+    /// [`Refused`].
+    pub(super) fn submit(&self, transaction: Transaction) -> Result<Submitted, Refused> {
+        let bytes = Bytes::from(transaction.to_bytes());
+        let mut verdicts = self.verifier.verify(vec![transaction.clone()]);
+        let verified = verdicts.pop().expect("one verdict for each transaction")?;
+        let id = verified.id();
+        let (is_new, replaced) = match self
+            .insert(verified, Origin::Local)
+            .map_err(|rejection| Refused::Pool { id, rejection })?
+        {
+            Insertion::Added { replaced, .. } => (true, replaced),
+            Insertion::Known { newly_local } => (newly_local, None),
+        };
+        if is_new {
+            self.journal(&transaction)?;
+            self.gossip(bytes);
+        }
+        Ok(Submitted { id, replaced })
+    }
+
+    /// Takes back what the pool log kept over a restart; what the chain has meanwhile is refused by its nonce.
+    pub(super) fn restore(&self, transactions: Vec<Transaction>) -> usize {
+        let verdicts = self.verifier.verify(transactions);
+        let restored = verdicts
+            .into_iter()
+            .filter_map(Result::ok)
+            .filter(|verified| self.insert(verified.clone(), Origin::Local).is_ok());
+        restored.map(|verified| self.gossip(verified.transaction().to_bytes().into())).count()
+    }
+
+    fn insert(&self, verified: VerifiedTransaction, origin: Origin) -> Result<Insertion, Rejection> {
+        let mut pool = self.pool();
+        // Read under the pool's lock, so that the pool and the view are of one tip.
+        let head = self.head();
+        let inserted = pool.insert(verified, origin, self.clock.wall(), &TipAccounts(&head.view))?;
+        drop(pool);
+        if matches!(inserted, Insertion::Added { .. }) {
+            self.tell_ordering();
+        }
+        Ok(inserted)
+    }
+
+    fn journal(&self, transaction: &Transaction) -> Result<(), Refused> {
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = log.append(transaction);
+        let live = self.pool().local_bytes();
+        let kept = kept.and_then(|()| if log.is_due(live) { self.compact(&mut log) } else { Ok(()) });
+        kept.map_err(|error| {
+            self.stop.fail(error.to_string());
+            Refused::Stopping
+        })
+    }
+
+    fn compact(&self, log: &mut PoolLog) -> Result<(), crate::mempool::journal::JournalError> {
+        let live: Vec<Transaction> = self.pool().local().map(|one| one.transaction().clone()).collect();
+        log.compact(&live)
+    }
+
+    /// Tells ordering once that transactions wait; the next template takes all of them.
+    fn tell_ordering(&self) {
+        if !self.told.swap(true, Atomic::AcqRel) {
+            let bytes = self.pool().bytes() as u64;
+            let demand = Input::Demand { oldest_since: Some(self.clock.now()), bytes };
+            if self.ordering.try_send(demand).is_err() {
+                // Ordering is busy; the next transaction, or the template's own timer, tells it.
+                self.told.store(false, Atomic::Release);
+            }
+        }
+    }
+
+    fn gossip(&self, bytes: Bytes) {
+        if let Err(TrySendError::Full(_)) = self.outgoing.try_send(bytes) {
+            tracing::debug!("a transaction is not gossiped: the queue is full");
+        }
+    }
+
+    /// What goes into a block on the present tip.
+    pub(super) fn select(&self, room: BlockRoom, base_fee: u128) -> Vec<VerifiedTransaction> {
+        self.told.store(false, Atomic::Release);
+        self.pool().select(room, base_fee)
+    }
+
+    /// Brings the pool to a new tip.
+    pub(super) fn reset(
+        &self,
+        view: &View,
+        height: Height,
+        next_base_fee: u128,
+        included: &[(Address, TransactionId)],
+        reverted: Vec<VerifiedTransaction>,
+    ) -> ResetReport {
+        let mut pool = self.pool();
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) =
+            Head { view: view.clone(), height, next_base_fee };
+        let report = pool.reset(NewTip {
+            tip: Tip { height, base_fee: next_base_fee },
+            view: &TipAccounts(view),
+            changed: Changed::Unknown,
+            included,
+            reverted,
+            now: self.clock.wall(),
+        });
+        drop(pool);
+        if !report.returned.is_empty() {
+            tracing::info!(transactions = report.returned.len(), "reverted transactions wait again");
+            self.tell_ordering();
+        }
+        report
+    }
+
+    /// The base fee that the pool expects of the next block, and the height that it stands on.
+    pub(super) fn expectation(&self) -> (Height, u128) {
+        let head = self.head();
+        (head.height, head.next_base_fee)
+    }
+
+    /// The wall clock.
+    pub(super) fn wall(&self) -> UnixMillis {
+        self.clock.wall()
+    }
+
+    fn take_batch(self: &Arc<Self>, id: GossipId, from: PeerName, data: &[u8]) -> Result<(), Verdict> {
+        let batch: Vec<Bytes> = codec::decode::<_, BATCH_LIMIT>(data).map_err(|_| Verdict::Reject)?;
+        let transactions = batch
+            .iter()
+            .map(|bytes| Transaction::from_bytes(bytes))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| Verdict::Reject)?;
+        let door = self.clone();
+        let judge = move |verdicts: Vec<Result<VerifiedTransaction, TransactionError>>| {
+            let verdict = door.take_verdicts(verdicts);
+            if verdict == Verdict::Reject {
+                door.network.demote(from, Demerit::Invalid);
+            }
+            door.network.report(id, verdict);
+        };
+        self.verifier.offer(transactions, judge).map_err(|Busy| Verdict::Ignore)
+    }
+
+    /// A batch travels on when all its signatures hold and something in it was news.
+    fn take_verdicts(&self, verdicts: Vec<Result<VerifiedTransaction, TransactionError>>) -> Verdict {
+        let mut news = false;
+        let mut invalid = false;
+        for verdict in verdicts {
+            match verdict {
+                Ok(verified) => {
+                    let inserted = self.insert(verified, Origin::Network);
+                    news |= matches!(inserted, Ok(Insertion::Added { .. }));
+                }
+                Err(_) => invalid = true,
+            }
+        }
+        match (invalid, news) {
+            (true, _) => Verdict::Reject,
+            (false, true) => Verdict::Accept,
+            (false, false) => Verdict::Ignore,
+        }
+    }
+}
+
+impl TransactionDoor for Arc<Door> {
+    fn gossiped(&self, id: GossipId, from: PeerName, data: Bytes) {
+        if let Err(verdict) = self.take_batch(id, from, &data) {
+            self.network.report(id, verdict);
+        }
+    }
+}
+
+/// Collects outgoing transactions into batches until the node stops.
+fn gossip_batches(outgoing: &Receiver<Bytes>, network: &Network, stop: &Stop) {
+    let mut batch: Vec<Bytes> = Vec::new();
+    let mut size = 0;
+    let mut due: Option<Instant> = None;
+    loop {
+        let wait =
+            due.map_or(Duration::from_millis(200), |due| due.saturating_duration_since(Instant::now()));
+        match outgoing.recv_timeout(wait) {
+            Ok(bytes) => {
+                if size + bytes.len() > BATCH_BYTES {
+                    send_batch(network, &mut batch);
+                    (size, due) = (0, None);
+                }
+                size += bytes.len() + 8;
+                batch.push(bytes);
+                due.get_or_insert_with(|| Instant::now() + BATCH_AGE);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if due.is_some_and(|due| due <= Instant::now()) {
+            send_batch(network, &mut batch);
+            (size, due) = (0, None);
+        }
+        if stop.is_stopping() {
+            return;
+        }
+    }
+}
+
+fn send_batch(network: &Network, batch: &mut Vec<Bytes>) {
+    if batch.is_empty() {
+        return;
+    }
+    let bytes = Bytes::from(codec::encode(&std::mem::take(batch)));
+    if let Err(error) = network.gossip(Topic::Transactions, bytes) {
+        tracing::debug!(%error, "a batch of transactions was not gossiped");
+    }
+}

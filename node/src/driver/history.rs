@@ -1,0 +1,157 @@
+//! The ledger's block history on the node's disk, shared between the ledger, which writes it, and readers.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use synod_ledger::BlockHistory;
+use synod_ledger::disk::{Disk, DiskError, DiskFile, RealDisk, RealFile};
+use synod_ledger::history::{HistoryError, LoggedHistory};
+use synod_ledger::log::Durable;
+use synod_types::{Block, BlockHash, Header, Height};
+
+/// One history that several own: the ledger writes it, readers read blocks off the chain from it too.
+#[derive(Debug)]
+pub(super) struct SharedBlocks<D: Disk>(Arc<Mutex<LoggedHistory<D>>>);
+
+impl<D: Disk> Clone for SharedBlocks<D> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<D: Disk> SharedBlocks<D> {
+    /// Shares `blocks`.
+    pub(super) fn new(blocks: LoggedHistory<D>) -> Self {
+        Self(Arc::new(Mutex::new(blocks)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LoggedHistory<D>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A committed block, on the chain or one that left it.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub(super) fn any_block(&self, hash: BlockHash) -> Result<Option<Block>, HistoryError> {
+        let stored = self.lock().log().block_with(hash)?;
+        stored.map(|stored| Ok(Block::from_bytes(&stored.bytes)?)).transpose()
+    }
+
+    /// The headers of the chain from height 1 to the tip.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub(super) fn headers(&self) -> Result<Vec<Header>, HistoryError> {
+        let blocks = self.lock();
+        let header = |height| Ok(blocks.block_at(Height(height))?.expect("it is not above the tip").header);
+        (1..=blocks.height().0).map(header).collect()
+    }
+}
+
+impl<D: Disk> BlockHistory for SharedBlocks<D> {
+    type Durable = Durable;
+    type Error = HistoryError;
+
+    fn append(&mut self, block: &Block) -> Result<(), HistoryError> {
+        self.lock().append(block)
+    }
+
+    fn rewind(&mut self, to: Height) -> Result<(), HistoryError> {
+        self.lock().rewind(to)
+    }
+
+    fn commit(&mut self) -> Result<Durable, HistoryError> {
+        self.lock().commit()
+    }
+
+    fn height(&self) -> Height {
+        self.lock().height()
+    }
+
+    fn is_on_chain(&self, height: Height, hash: &BlockHash) -> bool {
+        self.lock().is_on_chain(height, hash)
+    }
+
+    fn block_with(&self, hash: &BlockHash) -> Result<Option<Block>, HistoryError> {
+        self.lock().block_with(hash)
+    }
+
+    fn block_at(&self, height: Height) -> Result<Option<Block>, HistoryError> {
+        self.lock().block_at(height)
+    }
+
+    fn prepare(&mut self) -> Result<bool, HistoryError> {
+        self.lock().prepare()
+    }
+}
+
+/// The node's disk, which a test network may run without syncs.
+#[derive(Debug, Clone)]
+pub(super) struct NodeDisk {
+    real: Arc<RealDisk>,
+    sync: bool,
+}
+
+/// A file of it.
+#[derive(Debug)]
+pub(super) struct NodeFile {
+    real: RealFile,
+    sync: bool,
+}
+
+impl NodeDisk {
+    /// Opens the folder and locks it. Without `sync` nothing survives a power cut, though everything
+    /// survives the process.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub(super) fn open(folder: &std::path::Path, sync: bool) -> Result<Self, DiskError> {
+        Ok(Self { real: Arc::new(RealDisk::open(folder)?), sync })
+    }
+}
+
+impl Disk for NodeDisk {
+    type File = NodeFile;
+
+    fn list(&self) -> Result<Vec<String>, DiskError> {
+        self.real.list()
+    }
+
+    fn open(&self, name: &str) -> Result<NodeFile, DiskError> {
+        Disk::open(&*self.real, name).map(|real| NodeFile { real, sync: self.sync })
+    }
+
+    fn create(&self, name: &str) -> Result<NodeFile, DiskError> {
+        self.real.create(name).map(|real| NodeFile { real, sync: self.sync })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.real.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), DiskError> {
+        self.real.remove(name)
+    }
+
+    fn sync_folder(&self) -> Result<(), DiskError> {
+        if self.sync { self.real.sync_folder() } else { Ok(()) }
+    }
+}
+
+impl DiskFile for NodeFile {
+    fn length(&self) -> Result<u64, DiskError> {
+        self.real.length()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        self.real.read_at(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.real.write_at(offset, bytes)
+    }
+
+    fn sync_data(&self) -> Result<(), DiskError> {
+        if self.sync { self.real.sync_data() } else { Ok(()) }
+    }
+}

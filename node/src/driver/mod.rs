@@ -1,0 +1,34 @@
+//! A node: the pure parts, and the threads and tasks that run them.
+//!
+//! ```text
+//!              network ──► wire ──► ordering ◄──► execution ◄── RPC
+//!                 ▲                    │   ▲           │
+//!                 └──── effects ───────┘   └── miner   └──► chain (readers), pool
+//! ```
+//!
+//! - [`ordering`]: the thread that owns the replica. [`wire`]: bytes to checked messages and back.
+//! - [`execution`]: the thread that owns the ledger. [`history`], [`records`]: its disks.
+//! - [`door`]: the pool's door. [`mining`], [`templates`]: the node's own miner, and outside ones.
+//! - [`chain`], [`backend`]: what readers and RPC see.
+//! - [`stop`]: how it ends.
+
+mod backend;
+mod chain;
+mod clock;
+mod door;
+mod execution;
+mod history;
+mod mining;
+mod ordering;
+mod outlet;
+mod peers;
+mod records;
+mod refusals;
+mod start;
+mod stop;
+mod templates;
+mod views;
+mod wire;
+
+pub use start::{Node, NodeError};
+pub use stop::Reason;

@@ -1,0 +1,170 @@
+//! The thread that owns ordering.
+//!
+//! It holds the replica and nothing else steps it. Inputs come from two bounded queues: what the network
+//! says, which may be dropped when the queue is full, because protocols repeat what they need; and what
+//! the node's own threads answer, which is never dropped. That second queue cannot block its writers for
+//! good: this thread never waits for the writers, since whatever it hands out is queued on their side
+//! without waiting or kept in a backlog here.
+//!
+//! Records are written and synced before the effects that rest on them come out (GEN-1); a failed write
+//! stops the node (GEN-4).
+
+use std::collections::VecDeque;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, after, never, select};
+use synod_consensus::journal::Durable;
+use synod_consensus::{Effect, Input, Journal, Protocol, Replica, Status};
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::stop::Stop;
+
+/// How many messages of the network may wait.
+pub(super) const NETWORK_QUEUE: usize = 4096;
+/// How many answers of the node's own threads may wait.
+pub(super) const ANSWER_QUEUE: usize = 4096;
+
+/// Where the effects of ordering go. Nothing here may wait.
+pub(super) trait Outlet<P: Protocol>: Send + 'static {
+    /// Carries out one effect, or takes it into a queue. An effect that finds no room comes back and is
+    /// offered again, before any other, after the next answer.
+    fn carry_out(&mut self, effect: Effect<P>) -> Result<(), Effect<P>>;
+}
+
+/// A journal that the ordering thread writes by itself.
+pub(super) trait RecordJournal<R>: Journal + Send + 'static {
+    /// Writes the frame and syncs it.
+    ///
+    /// # Errors
+    /// The disk's; the node must stop.
+    fn write(&mut self, frame: &synod_consensus::journal::Frame<R>) -> Result<(), String>;
+}
+
+/// The ways into the ordering thread.
+pub(super) struct Inputs<P: Protocol> {
+    /// For messages and connections.
+    pub(super) network: Sender<Input<P>>,
+    /// For the node's own threads.
+    pub(super) answers: Sender<Input<P>>,
+}
+
+impl<P: Protocol> Clone for Inputs<P> {
+    fn clone(&self) -> Self {
+        Self { network: self.network.clone(), answers: self.answers.clone() }
+    }
+}
+
+/// The other ends of [`Inputs`].
+pub(super) struct Inbox<P: Protocol> {
+    network: Receiver<Input<P>>,
+    answers: Receiver<Input<P>>,
+}
+
+/// Makes the queues.
+pub(super) fn queues<P: Protocol>() -> (Inputs<P>, Inbox<P>) {
+    let (network, network_inbox) = crossbeam_channel::bounded(NETWORK_QUEUE);
+    let (answers, answers_inbox) = crossbeam_channel::bounded(ANSWER_QUEUE);
+    (Inputs { network, answers }, Inbox { network: network_inbox, answers: answers_inbox })
+}
+
+/// What the ordering thread works with.
+pub(super) struct Ordering<P: Protocol, J, O> {
+    /// The state machine behind its boundary.
+    pub(super) replica: Replica<P>,
+    /// Where its records go.
+    pub(super) journal: J,
+    /// Where its effects go.
+    pub(super) outlet: O,
+    /// Where its inputs come from.
+    pub(super) inbox: Inbox<P>,
+    /// Time.
+    pub(super) clock: Clock,
+    /// Told after every step that changed it.
+    pub(super) status: watch::Sender<Status>,
+    /// The node's end.
+    pub(super) stop: Stop,
+}
+
+impl<P, J, O> Ordering<P, J, O>
+where
+    P: Protocol + Send + 'static,
+    P::Message: Send,
+    P::Record: Send,
+    P::Job: Send,
+    P::Outcome: Send,
+    P::Event: Send,
+    P::Fault: Send,
+    J: RecordJournal<P::Record>,
+    O: Outlet<P>,
+{
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub(super) fn spawn(self) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("ordering".to_owned()).spawn(move || self.run())
+    }
+
+    fn run(mut self) {
+        let mut backlog = VecDeque::new();
+        loop {
+            if let Err(reason) = self.write_records() {
+                self.replica.stop(reason.clone());
+                self.stop.fail(reason);
+                return;
+            }
+            self.release(&mut backlog);
+            self.status.send_if_modified(|status| {
+                let current = self.replica.status();
+                let changed = *status != current;
+                *status = current;
+                changed
+            });
+            let Some(input) = self.next_input() else { return };
+            let now = self.clock.now();
+            self.replica.step(input, now, self.clock.wall());
+        }
+    }
+
+    /// Writes whole groups until no record waits.
+    fn write_records(&mut self) -> Result<(), String> {
+        while let Some(frame) = self.replica.take_frame() {
+            self.journal.write(&frame)?;
+            self.replica.durable(&Durable::proven_by(&self.journal));
+        }
+        Ok(())
+    }
+
+    /// Hands out effects in order; what finds no room stays in front.
+    fn release(&mut self, backlog: &mut VecDeque<Effect<P>>) {
+        while let Some(effect) = self.replica.next_effect() {
+            backlog.push_back(effect);
+        }
+        while let Some(effect) = backlog.pop_front() {
+            if let Err(effect) = self.outlet.carry_out(effect) {
+                backlog.push_front(effect);
+                return;
+            }
+        }
+    }
+
+    /// The next input, or `None` when the node stops. Answers come first: they free what peers wait for.
+    fn next_input(&mut self) -> Option<Input<P>> {
+        if self.stop.is_stopping() {
+            return None;
+        }
+        if let Ok(input) = self.inbox.answers.try_recv() {
+            return Some(input);
+        }
+        let due = self.replica.wake_at().map(|at| self.clock.instant(at));
+        let wake =
+            due.map_or_else(never, |due| after(due.saturating_duration_since(std::time::Instant::now())));
+        select! {
+            recv(self.inbox.answers) -> input => input.ok(),
+            recv(self.inbox.network) -> input => input.ok(),
+            recv(self.stop.signal()) -> _ => None,
+            recv(wake) -> _ => Some(Input::Wake),
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Bringing a node up, in the order in which its parts need each other, and taking it down in reverse.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+
+use prometheus_client::registry::Registry;
+use synod_consensus::pow::{self, History, Limits, ProofOfWork, Record, Rules};
+use synod_consensus::{Durable, Replica};
+use synod_ledger::history::{HistoryError, LoggedHistory};
+use synod_ledger::log::blocks::{BlockLog, BlockLogError, OpenedBlocks};
+use synod_ledger::log::{LogOptions, Salt};
+use synod_ledger::{Ledger, OpenError, Options};
+use synod_types::{Genesis, SecretKey};
+use tokio::sync::watch;
+
+use super::backend::NodeBackend;
+use super::chain::Chain;
+use super::clock::Clock;
+use super::door::{Door, Parts};
+use super::execution::{COMMAND_QUEUE, Execution};
+use super::history::{NodeDisk, SharedBlocks};
+use super::mining::OwnMiner;
+use super::ordering::{self, Ordering};
+use super::outlet::PowOutlet;
+use super::peers::PeerTable;
+use super::records::{DiskRecords, RecordsError};
+use super::stop::{Reason, Stop};
+use super::wire::{Reader, TipBits, Writer};
+use crate::config::{Config, ConfigError};
+use crate::home::{Home, HomeError};
+use crate::mempool::journal::{JournalError, PoolLog};
+use crate::miner::MinerError;
+use crate::network::{self, AddressError, NetworkConfig, NetworkError, NetworkKey, NetworkLimits};
+use crate::rpc::{RpcConfig, RpcServer, ServerError};
+
+/// Why a node does not start. Each sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// node.toml.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The node's folder.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The genesis makes no rules.
+    #[error(transparent)]
+    Rules(#[from] pow::RulesError),
+    /// A folder cannot be made or locked.
+    #[error("{path}: {problem}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The block log.
+    #[error("blocks/: {0}")]
+    BlockLog(#[from] BlockLogError),
+    /// The block log is damaged in its middle, where only peers can repair it.
+    #[error("blocks/: damaged in its middle ({0}); nothing of it is served")]
+    Damaged(String),
+    /// The ledger does not start from its log.
+    #[error("blocks/: {0}")]
+    Ledger(#[from] OpenError<HistoryError>),
+    /// A stored block cannot be read.
+    #[error("blocks/: {0}")]
+    History(#[from] HistoryError),
+    /// Ordering's journal.
+    #[error("votes/: {0}")]
+    Records(#[from] RecordsError),
+    /// The pool log.
+    #[error(transparent)]
+    Pool(#[from] JournalError),
+    /// A configured peer.
+    #[error("node.toml: p2p.peers: {0}")]
+    Peer(#[from] AddressError),
+    /// The network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The miner.
+    #[error(transparent)]
+    Miner(#[from] MinerError),
+    /// The RPC server.
+    #[error(transparent)]
+    Rpc(#[from] ServerError),
+    /// The web server.
+    #[error("web.listen: {0}")]
+    Web(std::io::Error),
+    /// The system.
+    #[error("the system has no thread or no randomness left: {0}")]
+    System(std::io::Error),
+}
+
+/// A running node.
+pub struct Node {
+    stop: Stop,
+    home: Home,
+    network: network::Network,
+    rpc: RpcServer,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The disks, opened.
+struct Stores {
+    ledger: Ledger<SharedBlocks<NodeDisk>>,
+    blocks: SharedBlocks<NodeDisk>,
+    journal: DiskRecords<NodeDisk, Record>,
+    records: Vec<Record>,
+}
+
+impl Node {
+    /// Checks a configuration against its folder without starting anything: `synod node --check`.
+    ///
+    /// # Errors
+    /// The first thing that would keep the node from starting.
+    pub fn check(config: &Config) -> Result<(), NodeError> {
+        let genesis = crate::home::read_genesis(&config.folder)?;
+        config.check_with(&genesis)?;
+        let block = synod_ledger::execution::genesis_block(&genesis);
+        Rules::new(&genesis.pow, &block.header)?;
+        peer_addresses(config)?;
+        Ok(())
+    }
+
+    /// Starts a node in the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start(config: Config) -> Result<Self, NodeError> {
+        Self::check(&config)?;
+        let home = Home::open(&config.folder)?;
+        let genesis = home.genesis().clone();
+        let clock = Clock::start();
+        let stop = Stop::new();
+        let mut registry = Registry::default();
+        let key = home.node_key(&random()?)?;
+
+        let stores = open_stores(&config, &genesis)?;
+        let headers = stores.blocks.headers()?;
+        let chain = Arc::new(Chain::new(stores.ledger.reader(), stores.blocks.clone(), &headers));
+        let (network, events) =
+            network::start(network_config(&config, &genesis, &key)?, &mut registry).await?;
+        let (inputs, inbox) = ordering::queues::<ProofOfWork>();
+        let (commands, command_queue) = crossbeam_channel::bounded(COMMAND_QUEUE);
+
+        let (log, recovered) =
+            PoolLog::open(&config.folder.join("pool.log"), genesis.hash(), config.storage.sync)?;
+        let head = stores.ledger.head();
+        let next_base_fee = stores.ledger.base_fee_at(clock.wall().max(head.time()));
+        let (door, batches) = Door::open(Parts {
+            genesis: genesis.clone(),
+            log,
+            view: head.view.clone(),
+            height: head.height(),
+            next_base_fee,
+            network: network.clone(),
+            ordering: inputs.network.clone(),
+            clock,
+            stop: stop.clone(),
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        })
+        .map_err(NodeError::System)?;
+        let restored = door.restore(recovered.transactions);
+        tracing::info!(height = %head.height(), block = %head.hash, restored, "the ledger is open");
+
+        let miner = own_miner(&config, &inputs.answers)?;
+        let (base, base_watch) = watch::channel(None);
+        let templates = Arc::default();
+        let reversals = Arc::new(AtomicU64::new(0));
+        let peers = PeerTable::default();
+        let tip_bits = TipBits::default();
+        let block = synod_ledger::execution::genesis_block(&genesis);
+        let pow_config = pow::Config {
+            rules: Rules::new(&genesis.pow, &block.header)?,
+            limits: Limits::default(),
+            mines: true,
+        };
+        let replica = Replica::recover(
+            pow_config.clone(),
+            stores.records,
+            History { chain: headers, undone: Vec::new() },
+            &Durable::proven_by(&stores.journal),
+            u64::from_be_bytes(random::<8>()?),
+            clock.now(),
+            clock.wall(),
+        );
+        let (status, status_watch) = watch::channel(replica.status());
+
+        let execution = Execution {
+            ledger: stores.ledger,
+            blocks: stores.blocks,
+            chain: chain.clone(),
+            door: door.clone(),
+            commands: command_queue,
+            answers: inputs.answers.clone(),
+            base,
+            templates: Arc::clone(&templates),
+            reward_to: config.mining.enabled.then_some(config.mining.reward_to).flatten(),
+            clock,
+            stop: stop.clone(),
+        };
+        let ordering = Ordering {
+            replica,
+            journal: stores.journal,
+            outlet: PowOutlet {
+                writer: Writer { network: network.clone(), peers: peers.clone() },
+                commands: commands.clone(),
+                miner: miner.clone(),
+                tip_bits: tip_bits.clone(),
+                reversals: reversals.clone(),
+            },
+            inbox,
+            clock,
+            status,
+            stop: stop.clone(),
+        };
+        let reader = Reader {
+            events,
+            network: network.clone(),
+            peers: peers.clone(),
+            config: pow_config,
+            tip_bits,
+            ordering: inputs.network.clone(),
+            transactions: door.clone(),
+        };
+        let backend = Arc::new(NodeBackend {
+            config: config.clone(),
+            chain,
+            door,
+            network: network.clone(),
+            peers,
+            ordering: status_watch,
+            answers: inputs.answers,
+            commands,
+            base: base_watch,
+            templates,
+            miner,
+            reversals,
+            clock,
+            started_at: clock.wall(),
+        });
+
+        let rpc_config = RpcConfig { cors: config.rpc.cors.clone(), ..RpcConfig::new(config.rpc.listen) };
+        let rpc = RpcServer::start(rpc_config, Arc::clone(&backend)).await?;
+        drop(registry);
+        let threads = vec![
+            execution.spawn().map_err(NodeError::System)?,
+            ordering.spawn().map_err(NodeError::System)?,
+            reader.spawn().map_err(NodeError::System)?,
+            batches,
+        ];
+        home.write_pid()?;
+        tracing::info!(name = %config.name, rpc = %rpc.address(), peer = %network.name(), "the node is up");
+        Ok(Self { stop, home, network, rpc, threads })
+    }
+
+    /// Asks the node to end.
+    pub fn stopper(&self) -> impl Fn() + Send + 'static {
+        let stop = self.stop.clone();
+        move || stop.ask()
+    }
+
+    /// Runs until the node is asked to end or must, and takes it down.
+    pub async fn run(self) -> Reason {
+        let reason = self.stop.stopped().await;
+        tracing::info!(?reason, "stopping");
+        self.rpc.stop().await;
+        self.network.shutdown().await;
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().filter_map(|thread| thread.join().err()).count()
+        });
+        if joined.await.unwrap_or(1) > 0 {
+            tracing::error!("a thread of the node panicked");
+        }
+        self.home.remove_pid();
+        tracing::info!("stopped");
+        reason
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], NodeError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| NodeError::System(std::io::Error::other(error)))?;
+    Ok(bytes)
+}
+
+fn open_stores(config: &Config, genesis: &Genesis) -> Result<Stores, NodeError> {
+    let blocks_disk = open_disk(&config.folder.join("blocks"), config.storage.sync)?;
+    let log = match BlockLog::open(blocks_disk, LogOptions::blocks(Salt(random()?)))? {
+        OpenedBlocks::Whole(log, report) => {
+            tracing::info!(?report, "the block log is whole");
+            log
+        }
+        OpenedBlocks::Damaged(damaged) => {
+            return Err(NodeError::Damaged(format!("{:?}", damaged.lost())));
+        }
+    };
+    let blocks = SharedBlocks::new(LoggedHistory::new(log, genesis));
+    let options = Options { index: Some(config.folder.join("index")), ..Options::new(random()?) };
+    let (ledger, report) = Ledger::open(genesis.clone(), blocks.clone(), options)?;
+    tracing::info!(?report, "the state is rebuilt");
+    let votes_disk = open_disk(&config.folder.join("votes"), config.storage.sync)?;
+    let (journal, records) = DiskRecords::open(votes_disk, LogOptions::votes(Salt(random()?)))?;
+    Ok(Stores { ledger, blocks, journal, records })
+}
+
+fn open_disk(path: &Path, sync: bool) -> Result<NodeDisk, NodeError> {
+    let fail = |problem: String| NodeError::Folder { path: path.to_owned(), problem };
+    std::fs::create_dir_all(path).map_err(|error| fail(error.to_string()))?;
+    NodeDisk::open(path, sync).map_err(|error| fail(error.to_string()))
+}
+
+fn peer_addresses(config: &Config) -> Result<Vec<network::PeerAddress>, NodeError> {
+    config.p2p.peers.iter().map(|text| text.parse().map_err(NodeError::Peer)).collect()
+}
+
+fn network_config(config: &Config, genesis: &Genesis, key: &SecretKey) -> Result<NetworkConfig, NodeError> {
+    Ok(NetworkConfig {
+        genesis: genesis.hash(),
+        key: NetworkKey::from_bytes(*key.seed()),
+        listen: config.p2p.listen.clone(),
+        peers: peer_addresses(config)?,
+        reserved: Vec::new(),
+        limits: NetworkLimits::default(),
+        testnet: genesis.testnet,
+    })
+}
+
+fn own_miner(
+    config: &Config,
+    answers: &crossbeam_channel::Sender<synod_consensus::Input<ProofOfWork>>,
+) -> Result<Option<Arc<OwnMiner>>, NodeError> {
+    if !config.mining.enabled {
+        return Ok(None);
+    }
+    let salt = u32::from_be_bytes(random::<4>()?);
+    Ok(Some(Arc::new(OwnMiner::start(config.mining.threads, salt, answers.clone())?)))
+}
