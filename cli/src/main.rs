@@ -13,7 +13,7 @@ mod wallet;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::context::Context;
 use crate::output::Output;
@@ -50,6 +50,10 @@ enum Command {
     /// The chain: status, blocks, transactions, proofs
     #[command(subcommand)]
     Chain(commands::chain::Chain),
+    Mine(commands::mine::Mine),
+    Node(commands::node::NodeCommand),
+    Doctor(commands::doctor::Doctor),
+    Completions(commands::completions::Completions),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +65,10 @@ fn main() -> ExitCode {
     let outcome = match synod.command {
         Command::Wallet(command) => command.run(&context),
         Command::Chain(command) => command.run(&context),
+        Command::Mine(command) => command.run(&context),
+        Command::Node(command) => command.run(&context),
+        Command::Doctor(command) => command.run(&context),
+        Command::Completions(command) => command.run(Synod::command(), &context),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

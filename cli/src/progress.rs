@@ -27,9 +27,9 @@ impl Progress {
         self.0.set_message(message.into());
     }
 
-    /// Writes a lasting line to stderr above the spinner; nothing where nobody watches.
-    pub(crate) fn keep(&self, line: impl AsRef<str>) {
-        self.0.println(line);
+    /// Lets `write` print without the spinner in its way.
+    pub(crate) fn aside(&self, write: impl FnOnce()) {
+        self.0.suspend(write);
     }
 }
 

@@ -1,4 +1,8 @@
 //! The subcommands, a file or a folder each.
 
 pub(crate) mod chain;
+pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod mine;
+pub(crate) mod node;
 pub(crate) mod wallet;
