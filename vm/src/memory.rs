@@ -8,8 +8,8 @@ use crate::gas;
 use crate::halt::Halt;
 use alloy_primitives::U256;
 
-/// Offsets from here on are out of gas whatever is left: 4 GiB cost 2⁴⁵ gas, far above any block's limit.
-const LIMIT_BYTES: usize = 1 << 32;
+/// Memory beyond this is out of gas whatever is left: 4 GiB cost 2⁴⁵ gas, far above any block's limit.
+const LIMIT_BYTES: usize = 0xffff_ffe0;
 
 /// After a transaction the buffer keeps at most this much.
 const KEPT_BYTES: usize = 1 << 20;

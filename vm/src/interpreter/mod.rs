@@ -191,7 +191,10 @@ pub(crate) fn run<T: Tracer>(frame: &mut Frame, stack: &mut Stack, scope: &mut S
             }};
         }
 
-        let Some(&opcode) = code.get(pc) else { break Exit::Return { offset: 0, len: 0 } };
+        if pc >= code.len() {
+            break Exit::Return { offset: 0, len: 0 };
+        }
+        let opcode = code[pc];
         if T::STEPS {
             let stack = &stack[..height];
             let memory = scope.memory.window();

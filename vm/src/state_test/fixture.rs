@@ -108,6 +108,7 @@ struct TestTransaction {
     access_lists: Option<Vec<Option<Vec<AccessListItem>>>>,
     max_fee_per_blob_gas: Option<Number>,
     blob_versioned_hashes: Option<Vec<B256>>,
+    authorization_list: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,6 +199,10 @@ impl TestTransaction {
         value: Number,
         access_list: &[AccessListItem],
     ) -> Option<Transaction> {
+        // A type 4 transaction (EIP-7702) does not exist in this fork.
+        if self.authorization_list.is_some() {
+            return None;
+        }
         let fee = self.max_fee_per_gas.or(self.gas_price)?.word()?;
         let tip = self.max_priority_fee_per_gas.or(self.gas_price)?.word()?;
         let access_list = access_list.iter().map(|item| {

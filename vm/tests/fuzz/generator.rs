@@ -68,7 +68,7 @@ impl<'r> Generator<'r> {
             44..=52 => self.call(&mut code),
             53..=55 => self.precompile(&mut code),
             56..=59 => self.create(&mut code),
-            60 => self.wild(&mut code),
+            60 if self.random.one_in(3) => self.wild(&mut code),
             _ => self.push_value(&mut code),
         }
         code
@@ -196,7 +196,7 @@ impl<'r> Generator<'r> {
 
     /// An offset or length: small as a rule, rarely one that no gas can pay for.
     fn push_extent(&mut self, code: &mut Vec<u8>, bound: u64) {
-        if self.random.one_in(150) {
+        if self.random.one_in(400) {
             self.push_value(code);
         } else {
             self.push_small(code, bound);
