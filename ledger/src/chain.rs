@@ -21,7 +21,9 @@ use synod_types::{
     TransactionId, UnixMillis, VerifiedTransaction,
 };
 
-use crate::execution::{Difference, LeftOut, Outcome, Parent, Proposal, Rules, compare, execute, fees, seal};
+use crate::execution::{
+    Beginning, Difference, LeftOut, Outcome, Parent, Proposal, Rules, compare, execute, fees, seal,
+};
 use crate::history::BlockHistory;
 use crate::index::Index;
 use crate::index::writer::Writer;
@@ -36,7 +38,7 @@ use crate::verify::{Door, verify};
 
 /// The ledger over a block log.
 pub struct Ledger<H> {
-    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) beginning: Arc<Beginning>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) options: Options,
     pub(crate) history: Arc<Mutex<H>>,
@@ -140,7 +142,7 @@ impl<H: BlockHistory> Ledger<H> {
 
     /// The genesis document.
     pub fn genesis(&self) -> &Arc<Genesis> {
-        &self.genesis
+        self.beginning.genesis()
     }
 
     /// The top block.

@@ -71,7 +71,8 @@ pub enum HistoryError {
 impl<D: Disk> LoggedHistory<D> {
     /// The history in an open log of the network of `genesis`.
     pub fn new(log: BlockLog<D>, genesis: &Genesis) -> Self {
-        let genesis = genesis_block(genesis).hash();
+        let first = log.block_at(Height(1)).ok().map(|first| first.parent);
+        let genesis = first.unwrap_or_else(|| genesis_block(genesis).hash());
         let tip = log.tip().unwrap_or(Tip { height: Height(0), hash: genesis });
         Self { log, genesis, tip, committed: tip.height, staged: BTreeMap::new() }
     }

@@ -10,8 +10,9 @@
 //! - [`log`] and [`disk`]: the block log, which is the truth, over real and simulated disks; [`history`]: what
 //!   the ledger asks of it.
 //! - `index` and `store`: checkpoints and look-ups behind the log, in sled.
-//! - [`testing`]: what tests and benches make their chains from.
+//! - [`bench`]: figures; [`testing`]: what tests and benches make their chains from.
 
+pub mod bench;
 pub mod chain;
 pub mod disk;
 pub mod execution;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use synod_types::{B256, Block, BlockHash, Genesis, Height, Transaction, mutant};
+use synod_types::{B256, Block, BlockHash, Genesis, Height, mutant};
 
 use crate::chain::{Ledger, UNPOISONED, keep_until_indexed};
-use crate::execution::{Parent, Proposal, Rules, execute, genesis_block, genesis_entries};
+use crate::execution::{Beginning, Parent, Proposal, Rules, execute, genesis_entries};
 use crate::history::BlockHistory;
 use crate::index::Index;
 use crate::index::writer::Writer;
@@ -152,10 +152,13 @@ impl<H: BlockHistory> Ledger<H> {
         options: Options,
     ) -> Result<(Self, OpenReport), OpenError<H::Error>> {
         let rules = Rules::from(&genesis);
-        check_network(&genesis, &history)?;
+        let beginning = Beginning::new(genesis);
         let (mut store, start) = IndexStore::find(&options, rules.genesis, &history)?;
         let from_checkpoint = start.is_some();
-        let start = start.unwrap_or_else(|| start_at_genesis(&genesis));
+        let start = match start {
+            Some(start) => start,
+            None => start_at_genesis(&beginning, &history)?,
+        };
         let mut replayed_from = start.block.height();
         let to = history.height();
         let mut replayed =
@@ -163,12 +166,12 @@ impl<H: BlockHistory> Ledger<H> {
         if from_checkpoint && matches!(replayed, Err(OpenError::Broken { .. })) {
             store.discard(&options, rules.genesis, Unusable::Root)?;
             replayed_from = Height(0);
-            let start = start_at_genesis(&genesis);
+            let start = start_at_genesis(&beginning, &history)?;
             replayed = replay(&rules, &history, start, to, options.layers, &mut |floor| store.keep(floor));
         }
         let replayed = replayed?;
         let ledger = Self {
-            genesis: Arc::new(genesis),
+            beginning: Arc::new(beginning),
             rules: Arc::new(rules),
             randomness: ChaCha20Rng::from_seed(options.seed),
             options,
@@ -191,7 +194,7 @@ impl<H: BlockHistory> Ledger<H> {
             index.clear().map_err(OpenError::Index)?;
             self.writer = Some(Writer::start(index.clone(), self.options.checkpoint_every));
         }
-        let start = start_at_genesis(&self.genesis);
+        let start = start_at_genesis(&self.beginning, &*self.log())?;
         let (mut writer, index) = (self.writer.take(), self.index.clone());
         let replayed = replay(&self.rules, &*self.log(), start, height, self.options.layers, &mut |floor| {
             keep_until_indexed(&mut writer, index.as_deref(), floor)
@@ -203,14 +206,6 @@ impl<H: BlockHistory> Ledger<H> {
         *self.recent.write().expect(UNPOISONED) = replayed.recent;
         Ok(())
     }
-}
-
-fn check_network<H: BlockHistory>(genesis: &Genesis, history: &H) -> Result<(), OpenError<H::Error>> {
-    if history.height() == Height(0) {
-        return Ok(());
-    }
-    let stands_on = read(history, Height(1))?.header.parent;
-    if stands_on == genesis_block(genesis).hash() { Ok(()) } else { Err(OpenError::OtherNetwork) }
 }
 
 /// The index while the ledger opens.
@@ -303,8 +298,14 @@ fn move_aside(folder: &Path) -> std::io::Result<()> {
     std::fs::rename(folder, aside)
 }
 
-pub(crate) fn start_at_genesis(genesis: &Genesis) -> Start {
-    Start { block: genesis_block(genesis), entries: genesis_entries(genesis) }
+/// The first state, if the log's first block stands on the genesis block. (An index names its genesis, and
+/// its block is on the log's chain, so that a start from there need not ask.)
+fn start_at_genesis<H: BlockHistory>(beginning: &Beginning, log: &H) -> Result<Start, OpenError<H::Error>> {
+    let block = beginning.block().clone();
+    if log.height() > Height(0) && read(log, Height(1))?.header.parent != block.hash() {
+        return Err(OpenError::OtherNetwork);
+    }
+    Ok(Start { block, entries: genesis_entries(beginning.genesis()) })
 }
 
 /// Executes the log's blocks above `start` up to `to`. They were checked when they came, so signatures are
@@ -353,15 +354,12 @@ fn replay_block(rules: &Rules, state: &mut State, head: &Executed, block: Block)
         return Err("its parent is another block".to_owned());
     }
     let (header, commitment, time) = (block.header, block.commitment.clone(), block.time());
-    let accepted = block.transactions.into_iter().map(|one: Transaction| {
-        one.check_form(rules.chain_id, rules.genesis).map(|checked| checked.accepted_before())
-    });
-    let transactions: Result<Vec<_>, _> = accepted.collect();
+    let accepted = block.transactions.into_iter().map(|one| one.accepted_before(rules.genesis));
     let proposal = Proposal {
         time,
         proposer: commitment.proposer,
         fee_recipient: commitment.fee_recipient,
-        transactions: transactions.map_err(|error| error.to_string())?,
+        transactions: accepted.collect(),
     };
     let outcome = execute(rules, &state.view(), &parent, proposal);
     if let Some((transaction, reason)) = outcome.left_out.first() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use synod_types::{Address, Block, BlockHash, Genesis, Height, Receipt, TransactionId};
 
 use crate::chain::{Ledger, UNPOISONED};
-use crate::execution::{Rules, genesis_block};
+use crate::execution::{Beginning, Rules};
 use crate::history::BlockHistory;
 use crate::index::Index;
 use crate::recent::{Executed, Recent};
@@ -14,7 +14,7 @@ use crate::store::{SledPages, StoreError};
 
 /// A handle on the ledger for readers: cheap to clone, good on any thread, always up to date.
 pub struct Reader<H> {
-    genesis: Arc<Genesis>,
+    beginning: Arc<Beginning>,
     rules: Arc<Rules>,
     history: Arc<Mutex<H>>,
     recent: Arc<RwLock<Recent>>,
@@ -24,7 +24,7 @@ pub struct Reader<H> {
 impl<H> Clone for Reader<H> {
     fn clone(&self) -> Self {
         Self {
-            genesis: self.genesis.clone(),
+            beginning: self.beginning.clone(),
             rules: self.rules.clone(),
             history: self.history.clone(),
             recent: self.recent.clone(),
@@ -79,7 +79,7 @@ pub struct HistoryEntry {
 impl<H: BlockHistory> Reader<H> {
     pub(crate) fn new(ledger: &Ledger<H>) -> Self {
         Self {
-            genesis: ledger.genesis.clone(),
+            beginning: ledger.beginning.clone(),
             rules: ledger.rules.clone(),
             history: ledger.history.clone(),
             recent: ledger.recent.clone(),
@@ -94,7 +94,7 @@ impl<H: BlockHistory> Reader<H> {
 
     /// The genesis document.
     pub fn genesis(&self) -> &Arc<Genesis> {
-        &self.genesis
+        self.beginning.genesis()
     }
 
     /// The top block.
@@ -144,7 +144,7 @@ impl<H: BlockHistory> Reader<H> {
     /// The log's.
     pub fn block(&self, hash: &BlockHash) -> Result<Option<Block>, H::Error> {
         let logged = self.history.lock().expect(UNPOISONED).block_with(hash)?;
-        let genesis = || Some(genesis_block(&self.genesis)).filter(|block| block.hash() == *hash);
+        let genesis = || Some(self.beginning.block()).filter(|block| block.hash() == *hash).cloned();
         Ok(logged.or_else(genesis))
     }
 
@@ -154,7 +154,7 @@ impl<H: BlockHistory> Reader<H> {
     /// The log's.
     pub fn block_at(&self, height: Height) -> Result<Option<Block>, H::Error> {
         if height == Height(0) {
-            return Ok(Some(genesis_block(&self.genesis)));
+            return Ok(Some(self.beginning.block().clone()));
         }
         self.history.lock().expect(UNPOISONED).block_at(height)
     }

@@ -1,5 +1,7 @@
 //! The state and the block that a genesis stands for.
 
+use std::sync::{Arc, OnceLock};
+
 use synod_types::block::{FORMAT_VERSION, HEADER_VERSION, transactions_root};
 use synod_types::hash::list_root;
 use synod_types::{
@@ -8,6 +10,31 @@ use synod_types::{
 
 use crate::state::{Account, Entries, System, leaves};
 use crate::trie::Trie;
+
+/// A genesis and its block, which is computed when it is first asked for: hashing the whole first state takes
+/// time that a start from a checkpoint does not have to spend.
+#[derive(Debug)]
+pub struct Beginning {
+    genesis: Arc<Genesis>,
+    block: OnceLock<Block>,
+}
+
+impl Beginning {
+    /// The beginning of a network.
+    pub fn new(genesis: Genesis) -> Self {
+        Self { genesis: Arc::new(genesis), block: OnceLock::new() }
+    }
+
+    /// The genesis document.
+    pub fn genesis(&self) -> &Arc<Genesis> {
+        &self.genesis
+    }
+
+    /// The block at height 0.
+    pub fn block(&self) -> &Block {
+        self.block.get_or_init(|| genesis_block(&self.genesis))
+    }
+}
 
 /// The first state: the allocated balances, and a meter that stands at the first base fee.
 pub fn genesis_entries(genesis: &Genesis) -> Entries {

@@ -26,7 +26,7 @@ mod seal;
 mod tests;
 
 pub use charge::{LeftOut, intrinsic_gas};
-pub use genesis::{genesis_block, genesis_entries};
+pub use genesis::{Beginning, genesis_block, genesis_entries};
 pub use seal::{Difference, compare, seal};
 use synod_types::genesis::{Fees, Limits, Ordering, ProofOfWork};
 use synod_types::{
