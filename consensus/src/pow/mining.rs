@@ -56,12 +56,19 @@ impl ProofOfWork {
     fn assemble(&mut self, cx: &mut Cx<'_>) {
         let tip = self.tree.tip();
         let place = self.tree.place(tip.header.hash()).expect("the tip is known");
+        let earliest = place.median_time().saturating_add(1);
+        let early_ms = (u64::from(earliest) * 1000).saturating_sub(cx.wall().0);
+        if early_ms > 0 {
+            // Nobody would take such a block yet, and of many that come true in one second none would win.
+            self.set_template_timer(cx.now().plus_ms(early_ms));
+            return;
+        }
         let bits = self.config.rules.asert.next_target(place.height, place.time).to_compact();
         cx.effect(Effect::Start(Job::Assemble {
             parent: place.hash,
             height: Height(place.height + 1),
             bits,
-            earliest: place.median_time().saturating_add(1),
+            earliest,
         }));
         self.mining.assembled_at = cx.now();
         self.set_template_timer(cx.now().plus_ms(self.config.limits.template_interval_ms));

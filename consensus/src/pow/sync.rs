@@ -153,7 +153,8 @@ impl ProofOfWork {
             let newcomer = Newcomer { header: *header, body: None, from: Some(from) };
             match self.admit(newcomer, cx) {
                 Verdict::Known => {}
-                Verdict::Early => break,
+                // Nobody's fault: the rest is asked for once its time has come.
+                Verdict::Early => return drop(self.end_session(from)),
                 Verdict::Orphan | Verdict::Refused => return self.fail_session(from, cx),
             }
         }

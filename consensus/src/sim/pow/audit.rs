@@ -9,9 +9,10 @@
 
 use synod_types::BlockHash;
 
-use super::{CONVERGE_MS, Event, SAFETY_MS, SETTLED_DEPTH, World};
+use super::{CALM_MS, CONVERGE_MS, Event, GENESIS_BITS, SAFETY_MS, SETTLED_DEPTH, World};
 use crate::pow::Message;
 use crate::sim::ledger::Ledger;
+use crate::time::Time;
 
 /// How deep tips may differ after healing.
 const PREFIX: u64 = 6;
@@ -29,15 +30,8 @@ impl<L: Ledger> World<'_, L> {
         }
         match self.healed_at {
             None if self.is_time_to_heal() => self.heal(),
-            Some(healed) if !self.converged => {
-                self.converged = self.spread() <= PREFIX;
-                if self.converged {
-                    self.count("healing");
-                } else if now > healed.plus_ms(CONVERGE_MS) {
-                    self.violate_divergence("within ten block intervals after healing");
-                }
-            }
-            _ => {}
+            Some(healed) => self.look_for_convergence(healed),
+            None => {}
         }
         self.scheduler.schedule(now.plus_ms(super::AUDIT_MS), Event::Audit);
     }
@@ -47,15 +41,44 @@ impl<L: Ledger> World<'_, L> {
         is_long || self.facts.height(self.public_tip()) >= self.target_blocks
     }
 
+    fn look_for_convergence(&mut self, healed: Time) {
+        let now = self.scheduler.now();
+        let Some(calm) = self.calm_at else {
+            if self.is_calm() || now >= healed.plus_ms(CALM_MS) {
+                self.calm_at = Some(now);
+                self.calm_height = self.facts.height(self.public_tip());
+            }
+            return;
+        };
+        if self.converged {
+            return;
+        }
+        self.converged = self.spread() <= PREFIX;
+        if self.converged {
+            self.count("healing");
+        } else if now > calm.plus_ms(CONVERGE_MS) {
+            self.violate_divergence("within ten block intervals after healing");
+        }
+    }
+
+    /// No block of any chain is from the future, and a block takes at least an eighth of its ordinary work.
+    fn is_calm(&self) -> bool {
+        let tips: Vec<BlockHash> = self.nodes.iter().map(|node| node.ledger.tip()).collect();
+        let latest = tips.iter().map(|tip| self.facts.latest_time(*tip)).max().unwrap_or(0);
+        let Some(tip) = self.facts.get(self.public_tip()) else { return false };
+        let is_ahead = u64::from(latest) > self.true_ms() / 1000 + 1;
+        !is_ahead && super::facts::target(tip.header.bits) <= super::facts::target(GENESIS_BITS) << 3
+    }
+
     /// At the end of a run: still together, and higher than when it was healed.
     pub(super) fn judge_end(&mut self) {
         if self.spread() > PREFIX {
             self.violate_divergence("at the end");
         }
         let height = self.facts.height(self.public_tip());
-        if height <= self.healed_height {
-            let healed = self.healed_height;
-            self.violate("A6", || format!("no block after healing: height {height}, healed at {healed}"));
+        if height <= self.calm_height {
+            let calm = self.calm_height;
+            self.violate("A6", || format!("no block after healing: height {height}, before {calm}"));
         }
     }
 
@@ -63,7 +86,12 @@ impl<L: Ledger> World<'_, L> {
         let tips: Vec<String> = self
             .nodes
             .iter()
-            .map(|node| format!("{} at {}", node.ledger.tip(), self.facts.height(node.ledger.tip())))
+            .map(|node| {
+                let (tip, replica) = (node.ledger.tip(), node.replica.as_ref());
+                let waits_for =
+                    replica.map_or_else(|| "power".to_owned(), |replica| replica.status().waits_for);
+                format!("{tip} at {} (waits for {waits_for})", self.facts.height(tip))
+            })
             .collect();
         let spread = self.spread();
         self.violate("A6", || format!("the tips differ by {spread} blocks {when}: {}", tips.join(", ")));

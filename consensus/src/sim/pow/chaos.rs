@@ -153,7 +153,6 @@ impl<L: Ledger> World<'_, L> {
         let now = self.scheduler.now();
         self.trace.line(now, || "healed".to_owned());
         self.healed_at = Some(now);
-        self.healed_height = self.facts.height(self.public_tip());
         self.network.heal();
         let true_ms = self.true_ms();
         for node in 0..self.nodes.len() {

@@ -23,6 +23,7 @@ impl<L: Ledger> World<'_, L> {
         self.nodes[node].start(config, seed, now, wall);
         self.check_kept(node);
         self.carry_out(node);
+        self.answer(node);
         for peer in self.nodes[node].peers.clone() {
             self.feed(node, Input::Connected(peer));
             let other = peer.0 as usize;
@@ -134,11 +135,17 @@ impl<L: Ledger> World<'_, L> {
         let Some(replica) = state.replica.as_mut().filter(|_| state.run == run) else { return };
         replica.durable(&state.journal.sync());
         self.carry_out(index);
+        self.answer(index);
     }
 
     /// Gives a node one input, and those that follow from it.
     pub(super) fn feed(&mut self, node: usize, input: NodeInput) {
         self.inputs.push_back(input);
+        self.answer(node);
+    }
+
+    /// Gives a node the inputs that its own effects brought about.
+    fn answer(&mut self, node: usize) {
         while let Some(input) = self.inputs.pop_front() {
             let (now, wall) = (self.scheduler.now(), self.wall(node));
             let Some(replica) = self.nodes[node].replica.as_mut() else { return self.inputs.clear() };
@@ -224,6 +231,7 @@ impl<L: Ledger> World<'_, L> {
         body: &alloy_primitives::Bytes,
     ) {
         self.trace.event(self.scheduler.now(), 7, node, short(hash));
+        self.trace.line(self.scheduler.now(), || format!("{node} appends {hash} at {position}"));
         let parent = self.facts.parent(hash);
         if parent != self.nodes[node].ledger.tip() {
             if self.facts.get(parent).is_none_or(|fact| fact.valid) {
@@ -259,6 +267,7 @@ impl<L: Ledger> World<'_, L> {
 
     fn rewind(&mut self, node: usize, to: BlockHash) {
         self.trace.event(self.scheduler.now(), 8, node, short(to));
+        self.trace.line(self.scheduler.now(), || format!("{node} rewinds to {to}"));
         let before = self.nodes[node].ledger.tip();
         if let Err(reason) = self.nodes[node].ledger.rewind(to) {
             return self.violate("A1", || format!("node {node} cannot rewind: {reason}"));

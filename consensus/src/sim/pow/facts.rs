@@ -89,6 +89,16 @@ impl Facts {
         left
     }
 
+    /// The latest time that a header of this chain has.
+    pub(super) fn latest_time(&self, hash: BlockHash) -> u32 {
+        let (mut latest, mut at) = (0, hash);
+        while let Some(fact) = self.blocks.get(&at).filter(|fact| fact.height > 0) {
+            latest = latest.max(fact.header.time);
+            at = fact.header.parent;
+        }
+        latest
+    }
+
     /// Whether `ancestor` is `hash` or below it.
     pub(super) fn is_below(&self, ancestor: BlockHash, hash: BlockHash) -> bool {
         self.common(ancestor, hash) == ancestor
@@ -114,7 +124,7 @@ impl Facts {
 }
 
 /// The target of compact bits, by shifting bytes.
-fn target(bits: u32) -> U512 {
+pub(super) fn target(bits: u32) -> U512 {
     let mantissa = U512::from(bits & 0x00ff_ffff);
     let length = (bits >> 24) as usize;
     if length >= 3 { mantissa << (8 * (length - 3)) } else { mantissa >> (8 * (3 - length)) }

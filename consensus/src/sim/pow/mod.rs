@@ -47,6 +47,10 @@ const CONVERGE_MS: u64 = 10 * SPACING * 1000;
 const STAY_MS: u64 = 5 * SPACING * 1000;
 /// The safety phase ends at the latest then, in milliseconds.
 const SAFETY_MS: u64 = 240_000;
+/// After healing, the difficulty has so long to find back to its ordinary pace. Clocks that were a minute
+/// ahead leave a chain whose times must first come true, and a halted network one that catches up with its
+/// schedule in blocks of two hashes each; that a block takes longer than its way is what A6 presupposes.
+const CALM_MS: u64 = 180_000;
 /// Milliseconds between the observer's audits.
 const AUDIT_MS: u64 = 500;
 
@@ -82,7 +86,9 @@ struct World<'a, L> {
     violation: Option<Violation>,
     /// When the faults ended.
     healed_at: Option<Time>,
-    healed_height: u64,
+    /// When the chain had its ordinary pace again; from then on A6 counts.
+    calm_at: Option<Time>,
+    calm_height: u64,
     converged: bool,
     target_blocks: u64,
     make: &'a dyn Fn(&Header) -> L,
@@ -125,7 +131,8 @@ impl<'a, L: Ledger> World<'a, L> {
             coverage: BTreeMap::new(),
             violation: None,
             healed_at: None,
-            healed_height: 0,
+            calm_at: None,
+            calm_height: 0,
             converged: false,
             target_blocks: options.blocks.max(1),
             make,
@@ -163,8 +170,8 @@ impl<'a, L: Ledger> World<'a, L> {
         while self.violation.is_none()
             && let Some(event) = self.scheduler.take()
         {
-            if let Some(healed) = self.healed_at
-                && self.scheduler.now() >= healed.plus_ms(CONVERGE_MS + STAY_MS)
+            if let Some(calm) = self.calm_at
+                && self.scheduler.now() >= calm.plus_ms(CONVERGE_MS + STAY_MS)
             {
                 return self.judge_end();
             }
