@@ -154,10 +154,19 @@ impl Folder {
     /// # Errors
     /// [`TestnetError::NoNetwork`], or a damaged file.
     pub fn network(&self) -> Result<Network, TestnetError> {
-        if !self.has_network() {
-            return Err(TestnetError::NoNetwork(self.root.clone()));
+        Self::read_network(&self.root)
+    }
+
+    /// Reads the `network.json` of the network at `root` without locking it.
+    ///
+    /// # Errors
+    /// [`TestnetError::NoNetwork`], or a damaged file.
+    pub fn read_network(root: &Path) -> Result<Network, TestnetError> {
+        let path = root.join("network.json");
+        if !path.exists() {
+            return Err(TestnetError::NoNetwork(root.to_owned()));
         }
-        read_json(&self.root.join("network.json"))
+        read_json(&path)
     }
 
     /// Reads `endpoints.json`.

@@ -33,7 +33,8 @@ use crate::home::{Home, HomeError};
 use crate::mempool::journal::{JournalError, PoolLog};
 use crate::miner::MinerError;
 use crate::network::{self, AddressError, NetworkConfig, NetworkError, NetworkKey, NetworkLimits};
-use crate::rpc::{RpcConfig, RpcServer, ServerError};
+use crate::rpc::{Backend, RpcConfig, RpcServer, ServerError};
+use crate::web::{Readiness, WebError, WebServer};
 
 /// Why a node does not start. Each sentence says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +87,8 @@ pub enum NodeError {
     #[error(transparent)]
     Rpc(#[from] ServerError),
     /// The web server.
-    #[error("web.listen: {0}")]
-    Web(std::io::Error),
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The system.
     #[error("the system has no thread or no randomness left: {0}")]
     System(std::io::Error),
@@ -99,6 +100,7 @@ pub struct Node {
     home: Home,
     network: network::Network,
     rpc: RpcServer,
+    web: WebServer,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -244,7 +246,11 @@ impl Node {
 
         let rpc_config = RpcConfig { cors: config.rpc.cors.clone(), ..RpcConfig::new(config.rpc.listen) };
         let rpc = RpcServer::start(rpc_config, Arc::clone(&backend)).await?;
-        drop(registry);
+        let readiness: Readiness = {
+            let backend = Arc::clone(&backend);
+            Arc::new(move || backend.status().reason)
+        };
+        let web = WebServer::start(config.web.listen, Arc::new(registry), readiness).await?;
         let threads = vec![
             execution.spawn().map_err(NodeError::System)?,
             ordering.spawn().map_err(NodeError::System)?,
@@ -253,7 +259,7 @@ impl Node {
         ];
         home.write_pid()?;
         tracing::info!(name = %config.name, rpc = %rpc.address(), peer = %network.name(), "the node is up");
-        Ok(Self { stop, home, network, rpc, threads })
+        Ok(Self { stop, home, network, rpc, web, threads })
     }
 
     /// Asks the node to end.
@@ -267,6 +273,7 @@ impl Node {
         let reason = self.stop.stopped().await;
         tracing::info!(?reason, "stopping");
         self.rpc.stop().await;
+        self.web.stop().await;
         self.network.shutdown().await;
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || {
