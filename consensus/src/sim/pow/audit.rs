@@ -9,7 +9,8 @@
 
 use synod_types::BlockHash;
 
-use super::{CALM_MS, CONVERGE_MS, Event, GENESIS_BITS, SAFETY_MS, SETTLED_DEPTH, World};
+use super::facts::target;
+use super::{BLOCK_MS, CALM_MS, CONVERGE_MS, Event, GENESIS_BITS, SAFETY_MS, SETTLED_DEPTH, STAY_MS, World};
 use crate::pow::Message;
 use crate::sim::ledger::Ledger;
 use crate::time::Time;
@@ -44,9 +45,11 @@ impl<L: Ledger> World<'_, L> {
     fn look_for_convergence(&mut self, healed: Time) {
         let now = self.scheduler.now();
         let Some(calm) = self.calm_at else {
-            if self.is_calm() || now >= healed.plus_ms(CALM_MS) {
+            if self.is_calm() {
                 self.calm_at = Some(now);
                 self.calm_height = self.facts.height(self.public_tip());
+            } else if now >= healed.plus_ms(CALM_MS) {
+                self.violate("A6", || "the difficulty did not find back to its ordinary pace".to_owned());
             }
             return;
         };
@@ -61,18 +64,28 @@ impl<L: Ledger> World<'_, L> {
         }
     }
 
-    /// No block of any chain is from the future, and a block takes at least an eighth of its ordinary work.
+    /// No block of any chain is from the future, and a block takes a quarter to twice its ordinary work.
     fn is_calm(&self) -> bool {
         let tips: Vec<BlockHash> = self.nodes.iter().map(|node| node.ledger.tip()).collect();
-        let latest = tips.iter().map(|tip| self.facts.latest_time(*tip)).max().unwrap_or(0);
-        let Some(tip) = self.facts.get(self.public_tip()) else { return false };
-        let is_ahead = u64::from(latest) > self.true_ms() / 1000 + 1;
-        !is_ahead && super::facts::target(tip.header.bits) <= super::facts::target(GENESIS_BITS) << 3
+        let (now, ordinary) = (self.true_ms() / 1000, target(GENESIS_BITS));
+        tips.into_iter().all(|tip| {
+            let bits = self.facts.get(tip).map_or(0, |fact| fact.header.bits);
+            u64::from(self.facts.latest_time(tip)) <= now + 1
+                && (ordinary >> 1..=ordinary << 2).contains(&target(bits))
+        })
     }
 
-    /// At the end of a run: still together, and higher than when it was healed.
+    /// Whether the liveness phase is over: enough time, and a block, or far too long without one.
+    pub(super) fn is_over(&self) -> bool {
+        let Some(calm) = self.calm_at else { return false };
+        let now = self.scheduler.now();
+        let has_grown = self.facts.height(self.public_tip()) > self.calm_height;
+        now >= calm.plus_ms(CONVERGE_MS + STAY_MS) && (has_grown || now >= calm.plus_ms(BLOCK_MS))
+    }
+
+    /// At the end of a run: still together, if blocks still take their time, and higher than before.
     pub(super) fn judge_end(&mut self) {
-        if self.spread() > PREFIX {
+        if self.spread() > PREFIX && self.is_calm() {
             self.violate_divergence("at the end");
         }
         let height = self.facts.height(self.public_tip());

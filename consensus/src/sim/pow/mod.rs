@@ -45,6 +45,8 @@ const SETTLED_DEPTH: u64 = 8;
 /// The liveness phase's length: ten block intervals to converge, and five more to stay so.
 const CONVERGE_MS: u64 = 10 * SPACING * 1000;
 const STAY_MS: u64 = 5 * SPACING * 1000;
+/// Sixty block intervals without a block do not happen at an ordinary pace.
+const BLOCK_MS: u64 = 120_000;
 /// The safety phase ends at the latest then, in milliseconds.
 const SAFETY_MS: u64 = 240_000;
 /// After healing, the difficulty has so long to find back to its ordinary pace. Clocks that were a minute
@@ -170,9 +172,7 @@ impl<'a, L: Ledger> World<'a, L> {
         while self.violation.is_none()
             && let Some(event) = self.scheduler.take()
         {
-            if let Some(calm) = self.calm_at
-                && self.scheduler.now() >= calm.plus_ms(CONVERGE_MS + STAY_MS)
-            {
+            if self.calm_at.is_some() && self.is_over() {
                 return self.judge_end();
             }
             self.handle(event);
