@@ -1,4 +1,4 @@
-//! The opcode table: every instruction's name, stack use, base gas and flags, written once.
+//! The opcode table: every instruction's name, stack use, base gas and whether it writes, once.
 //!
 //! The interpreter's checks, code analysis, tracers, the fuzzer's generator and its coverage report all
 //! read this table and nothing else. Gas that depends on operands or state is added by the instruction
@@ -19,19 +19,14 @@ pub struct Opcode {
     pub immediate: u8,
     /// Changes state, so a static frame refuses it (EIP-214).
     pub writes: bool,
-    /// Ends the frame.
-    pub ends: bool,
 }
 
-/// Flags of one row: `writes` and `ends`.
-type Flags = (bool, bool);
-const PLAIN: Flags = (false, false);
-const WRITES: Flags = (true, false);
-const ENDS: Flags = (false, true);
-const WRITES_ENDS: Flags = (true, true);
+/// Whether an instruction changes state: the last column of the table.
+const PLAIN: bool = false;
+const WRITES: bool = true;
 
 macro_rules! opcodes {
-    ($($byte:literal $name:ident $inputs:literal $outputs:literal $gas:literal $flags:ident)*) => {
+    ($($byte:literal $name:ident $inputs:literal $outputs:literal $gas:literal $writes:ident)*) => {
         $(
             #[doc = concat!("`", stringify!($name), "`, see [`TABLE`].")]
             pub const $name: u8 = $byte;
@@ -47,8 +42,7 @@ macro_rules! opcodes {
                     outputs: $outputs,
                     gas: $gas,
                     immediate: immediate_length($byte),
-                    writes: $flags.0,
-                    ends: $flags.1,
+                    writes: $writes,
                 });
             )*
             table
@@ -57,8 +51,8 @@ macro_rules! opcodes {
 }
 
 opcodes! {
-    // byte  name           in out    gas  flags
-    0x00 STOP             0  0      0  ENDS
+    // byte  name           in out    gas  state
+    0x00 STOP             0  0      0  PLAIN
     0x01 ADD              2  1      3  PLAIN
     0x02 MUL              2  1      5  PLAIN
     0x03 SUB              2  1      3  PLAIN
@@ -210,13 +204,13 @@ opcodes! {
     0xf0 CREATE           3  1  32000  WRITES
     0xf1 CALL             7  1    100  PLAIN
     0xf2 CALLCODE         7  1    100  PLAIN
-    0xf3 RETURN           2  0      0  ENDS
+    0xf3 RETURN           2  0      0  PLAIN
     0xf4 DELEGATECALL     6  1    100  PLAIN
     0xf5 CREATE2          4  1  32000  WRITES
     0xfa STATICCALL       6  1    100  PLAIN
-    0xfd REVERT           2  0      0  ENDS
-    0xfe INVALID          0  0      0  ENDS
-    0xff SELFDESTRUCT     1  0   5000  WRITES_ENDS
+    0xfd REVERT           2  0      0  PLAIN
+    0xfe INVALID          0  0      0  PLAIN
+    0xff SELFDESTRUCT     1  0   5000  WRITES
 }
 
 /// The table's row for a defined opcode.

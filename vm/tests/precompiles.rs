@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod fuzz;
-#[allow(dead_code)]
 mod oracle;
 
 use alloy_primitives::{Address, U256, hex};

@@ -46,14 +46,6 @@ struct Operands<'a> {
     ranges: [&'a U256; 4],
 }
 
-/// A call whose price up to the forwarded gas has been paid.
-struct Priced {
-    gas: u64,
-    code_account: AccountId,
-    input: Input,
-    output: (usize, usize),
-}
-
 /// What a call instruction gives: the caller's gas left, and the call.
 type Prepared = Result<(u64, CallRequest), Halt>;
 
@@ -69,28 +61,11 @@ pub(super) fn call<T>(
     if frame.is_static && !operands.value.is_zero() {
         return Err(Halt::WriteInStaticFrame);
     }
-    let mut priced = price(scope, gas, &operands)?;
-    if !operands.value.is_zero() {
-        priced.gas = gas::charge(priced.gas, gas::CALL_VALUE)?;
-        if scope.journal.account(priced.code_account).is_empty() {
-            priced.gas = gas::charge(priced.gas, gas::NEW_ACCOUNT)?;
-        }
+    let (mut gas, request) = price(scope, frame, gas, &operands)?;
+    if !operands.value.is_zero() && scope.journal.account(request.code_account).is_empty() {
+        gas = gas::charge(gas, gas::NEW_ACCOUNT)?;
     }
-    let request = CallRequest {
-        kind: CallKind::Call,
-        code_address: operands.address,
-        code_account: priced.code_account,
-        payer: frame.account,
-        account: priced.code_account,
-        caller: frame.address,
-        value: operands.value,
-        transfers: true,
-        is_static: frame.is_static,
-        gas: 0,
-        input: priced.input,
-        output: priced.output,
-    };
-    Ok(forward(priced.gas, &operands, request))
+    forward(gas, &operands, request)
 }
 
 /// `CALLCODE`: another's code on one's own storage, with the value sent to oneself.
@@ -102,25 +77,9 @@ pub(super) fn callcode<T>(
     operands: [U256; 7],
 ) -> Prepared {
     let operands = Operands::with_value(&operands);
-    let mut priced = price(scope, gas, &operands)?;
-    if !operands.value.is_zero() {
-        priced.gas = gas::charge(priced.gas, gas::CALL_VALUE)?;
-    }
-    let request = CallRequest {
-        kind: CallKind::CallCode,
-        code_address: operands.address,
-        code_account: priced.code_account,
-        payer: frame.account,
-        account: frame.account,
-        caller: frame.address,
-        value: operands.value,
-        transfers: true,
-        is_static: frame.is_static,
-        gas: 0,
-        input: priced.input,
-        output: priced.output,
-    };
-    Ok(forward(priced.gas, &operands, request))
+    let (gas, request) = price(scope, frame, gas, &operands)?;
+    let request = CallRequest { kind: CallKind::CallCode, account: frame.account, ..request };
+    forward(gas, &operands, request)
 }
 
 /// `DELEGATECALL` (EIP-7): another's code in one's own place, caller and value included.
@@ -132,22 +91,17 @@ pub(super) fn delegatecall<T>(
     operands: [U256; 6],
 ) -> Prepared {
     let operands = Operands::without_value(&operands);
-    let priced = price(scope, gas, &operands)?;
+    let (gas, request) = price(scope, frame, gas, &operands)?;
     let request = CallRequest {
         kind: CallKind::DelegateCall,
-        code_address: operands.address,
-        code_account: priced.code_account,
-        payer: frame.account,
         account: frame.account,
         caller: frame.caller,
         value: frame.value,
         transfers: false,
         is_static: frame.is_static && !synod_types::mutant!("evm-static-lost-in-delegatecall"),
-        gas: 0,
-        input: priced.input,
-        output: priced.output,
+        ..request
     };
-    Ok(forward(priced.gas, &operands, request))
+    forward(gas, &operands, request)
 }
 
 /// `STATICCALL` (EIP-214): the callee and all below it may not write (EVM-7).
@@ -159,22 +113,9 @@ pub(super) fn staticcall<T>(
     operands: [U256; 6],
 ) -> Prepared {
     let operands = Operands::without_value(&operands);
-    let priced = price(scope, gas, &operands)?;
-    let request = CallRequest {
-        kind: CallKind::StaticCall,
-        code_address: operands.address,
-        code_account: priced.code_account,
-        payer: frame.account,
-        account: priced.code_account,
-        caller: frame.address,
-        value: U256::ZERO,
-        transfers: true,
-        is_static: true,
-        gas: 0,
-        input: priced.input,
-        output: priced.output,
-    };
-    Ok(forward(priced.gas, &operands, request))
+    let (gas, request) = price(scope, frame, gas, &operands)?;
+    let request = CallRequest { kind: CallKind::StaticCall, is_static: true, ..request };
+    forward(gas, &operands, request)
 }
 
 impl<'a> Operands<'a> {
@@ -189,24 +130,38 @@ impl<'a> Operands<'a> {
     }
 }
 
-/// Charges for memory and a cold account; the warm price is charged already.
-fn price<T>(scope: &mut Scope<'_, '_, T>, gas: u64, operands: &Operands<'_>) -> Result<Priced, Halt> {
+/// Charges for memory, a cold account and value (the warm price is charged already), and describes the
+/// call as a `CALL`; the other three differ in a few points. Its gas is still to come.
+fn price<T>(scope: &mut Scope<'_, '_, T>, frame: &Frame, gas: u64, operands: &Operands<'_>) -> Prepared {
     let [input_offset, input_len, output_offset, output_len] = operands.ranges;
     let (gas, input_offset, input_len) = range(scope.memory, gas, input_offset, input_len)?;
     let (gas, output_offset, output_len) = range(scope.memory, gas, output_offset, output_len)?;
     let (code_account, was_cold) = scope.journal.access(&operands.address);
     let gas = if was_cold { gas::charge(gas, gas::COLD_ACCOUNT)? } else { gas };
+    let gas = if operands.value.is_zero() { gas } else { gas::charge(gas, gas::CALL_VALUE)? };
     let start = scope.memory.base() + input_offset;
-    let input = Input { source: Source::CallerMemory, start, len: input_len };
-    Ok(Priced { gas, code_account, input, output: (output_offset, output_len) })
+    let request = CallRequest {
+        kind: CallKind::Call,
+        code_address: operands.address,
+        code_account,
+        payer: frame.account,
+        account: code_account,
+        caller: frame.address,
+        value: operands.value,
+        transfers: true,
+        is_static: frame.is_static,
+        gas: 0,
+        input: Input { source: Source::CallerMemory, start, len: input_len },
+        output: (output_offset, output_len),
+    };
+    Ok((gas, request))
 }
 
-/// Takes the forwarded gas from the caller and adds the stipend of a value call for free.
-fn forward(gas: u64, operands: &Operands<'_>, mut request: CallRequest) -> (u64, CallRequest) {
+/// Takes the forwarded gas from the caller, and adds the stipend of a value call for free.
+fn forward(gas: u64, operands: &Operands<'_>, mut request: CallRequest) -> Prepared {
     let asked = operands.gas.saturating_to::<u64>();
     let forwarded = asked.min(gas::forwardable(gas));
     let stipend = if operands.value.is_zero() { 0 } else { gas::CALL_STIPEND };
-    // The sum cannot overflow: a frame's gas is below 2⁶⁴ − 2,300 (the transaction paid for it).
     request.gas = forwarded.saturating_add(stipend);
-    (gas - forwarded, request)
+    Ok((gas - forwarded, request))
 }

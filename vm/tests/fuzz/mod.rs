@@ -3,7 +3,7 @@
 //! A scene is a pure function of its seed. Programs are lists of [`Piece`]s, which can be left out one by
 //! one, so that a failing scene can be made small.
 
-#![allow(clippy::unwrap_used, unreachable_pub)]
+#![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
 pub mod generator;
 pub mod scene;
