@@ -80,3 +80,7 @@ fn shifted(scaled: U512, octaves: i64) -> U512 {
 #[cfg(test)]
 #[path = "asert_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "asert_statistics.rs"]
+mod statistics;

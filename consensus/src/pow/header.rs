@@ -4,7 +4,7 @@ use std::fmt;
 
 use alloy_primitives::U256;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use synod_types::{BlockHash, Header, mutant};
+use synod_types::{BlockHash, Header};
 
 use super::compact::{CompactError, Target, Work};
 
@@ -102,8 +102,7 @@ pub fn check_work(header: &HashedHeader, limit: Target) -> Result<Work, HeaderEr
 /// # Panics
 /// When there is no ancestor: the genesis block is not checked.
 pub fn median_time(newest_first: &[u32]) -> u32 {
-    let span = if mutant!("pow-3-median-of-ten") { MEDIAN_SPAN - 1 } else { MEDIAN_SPAN };
-    let count = newest_first.len().min(span);
+    let count = newest_first.len().min(MEDIAN_SPAN);
     let mut times = [0; MEDIAN_SPAN];
     times[..count].copy_from_slice(&newest_first[..count]);
     times[..count].sort_unstable();

@@ -76,7 +76,8 @@ impl ProofOfWork {
             return Err(HeaderError::WrongBits { found: header.bits, expected });
         }
         let median = place.median_time();
-        if header.time <= median {
+        let lowest = if mutant!("pow-3-median-off-by-one") { median } else { median.saturating_add(1) };
+        if header.time < lowest {
             return Err(HeaderError::TooOld { time: header.time, median });
         }
         Ok(())

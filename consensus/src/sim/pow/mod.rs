@@ -45,6 +45,8 @@ const SETTLED_DEPTH: u64 = 8;
 /// The liveness phase's length: ten block intervals to converge, and five more to stay so.
 const CONVERGE_MS: u64 = 10 * SPACING * 1000;
 const STAY_MS: u64 = 5 * SPACING * 1000;
+/// A run has a few thousand events: far more mean that nodes keep each other busy for nothing.
+const EVENTS: u64 = 1_000_000;
 /// Sixty block intervals without a block do not happen at an ordinary pace.
 const BLOCK_MS: u64 = 120_000;
 /// The safety phase ends at the latest then, in milliseconds.
@@ -172,6 +174,9 @@ impl<'a, L: Ledger> World<'a, L> {
         while self.violation.is_none()
             && let Some(event) = self.scheduler.take()
         {
+            if self.trace.events() > EVENTS {
+                return self.violate("A6", || format!("{EVENTS} events and no end"));
+            }
             if self.calm_at.is_some() && self.is_over() {
                 return self.judge_end();
             }

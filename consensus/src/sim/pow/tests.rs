@@ -27,3 +27,66 @@ fn a11_a_seed_run_twice_tells_one_story() {
     }
     assert_ne!(run(&Options::seed(1)).trace_hash, run(&Options::seed(2)).trace_hash);
 }
+
+/// Every named wrong line is caught by some oracle within a small part of an ordinary search.
+#[cfg(feature = "mutants")]
+#[test]
+fn the_mutants_of_proof_of_work_die() {
+    let budget = seeds(40).max(150);
+    let mut survivors = Vec::new();
+    for fate in crate::sim::mutants::table(budget) {
+        println!(
+            "{:<26} {:>4} seeds  {:<4} {}",
+            fate.mutant,
+            fate.seeds,
+            fate.oracle.clone().unwrap_or_default(),
+            fate.meaning
+        );
+        if fate.oracle.is_none() {
+            survivors.push(fate.mutant);
+        }
+    }
+    assert!(survivors.is_empty(), "survived {budget} seeds: {survivors:?}");
+}
+
+/// A failing run is told again with fewer faults and nodes, and still breaks the same rule.
+#[cfg(feature = "mutants")]
+#[test]
+fn a_failure_is_shrunk_to_a_shorter_story() {
+    synod_types::mutant::with("pow-14-silent-reversal", || {
+        let failing =
+            (0..200).map(|seed| run(&Options::seed(seed))).find(|report| report.violation.is_some());
+        let failing = failing.unwrap();
+        let shrunk = crate::sim::shrink(&failing, 60);
+        assert_eq!(shrunk.violation.as_ref().unwrap().oracle, failing.violation.as_ref().unwrap().oracle);
+        assert!(shrunk.faults.len() < failing.faults.len() || shrunk.nodes < failing.nodes);
+        assert_eq!(run(&shrunk.options), shrunk, "the printed command tells the same story");
+    });
+}
+
+/// A15: what the faults are for really happens.
+#[test]
+fn a15_runs_contain_what_they_are_meant_to_contain() {
+    let mut range = crate::sim::RangeReport::starting_at(0);
+    crate::sim::run_range(&mut range, &Options::seed(0), seeds(40), 1, |_| true);
+    for name in [
+        "reorg",
+        "deep reorg",
+        "healing",
+        "crash",
+        "crash with unsynced blocks",
+        "partition",
+        "one-way partition",
+        "eclipse",
+        "settled reversed",
+        "block condemned",
+        "private chain released",
+        "orphan flood",
+        "wrong body sent",
+        "sync error",
+        "power cut",
+    ] {
+        assert!(range.coverage.contains_key(name), "{name} never happened: {:?}", range.coverage);
+    }
+    assert!(range.short_runs * 20 <= range.runs, "{} of {} runs were short", range.short_runs, range.runs);
+}
