@@ -15,6 +15,7 @@ use alloy_primitives::U256;
 use fuzz::scene::Scene;
 use fuzz::shrink::shrink;
 use oracle::{Ending, Outcome};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use synod_vm::tracer::{Step, Tracer};
 use synod_vm::{Execution, Status, Vm, World, opcode};
@@ -24,6 +25,8 @@ struct Coverage {
     counts: [u64; 256],
     /// Programs that succeeded, reverted, halted, or were refused.
     endings: [u64; 4],
+    /// Why they halted.
+    halts: BTreeMap<String, u64>,
 }
 
 impl Tracer for Coverage {
@@ -110,7 +113,12 @@ fn watched(vm: &mut Vm, scene: &Scene, coverage: &mut Coverage) {
     let ending = match plain.map(|plain| plain.status) {
         Some(Status::Success) => 0,
         Some(Status::Revert) => 1,
-        Some(Status::Halt(_)) => 2,
+        Some(Status::Halt(halt)) => {
+            let text = format!("{halt:?}");
+            let reason = text.split('(').next().unwrap_or_default();
+            *coverage.halts.entry(reason.to_owned()).or_default() += 1;
+            2
+        }
         None => 3,
     };
     coverage.endings[ending] += 1;
@@ -125,7 +133,7 @@ fn evm_17_random_programs_run_as_in_revm() {
     let budget = Duration::from_secs(environment("SYNOD_FUZZ_SECONDS", 5));
     let first = environment("SYNOD_FUZZ_SEED", 0);
     let mut vm = Vm::new();
-    let mut coverage = Coverage { counts: [0; 256], endings: [0; 4] };
+    let mut coverage = Coverage { counts: [0; 256], endings: [0; 4], halts: BTreeMap::new() };
     let begin = Instant::now();
     let mut seed = first;
     while begin.elapsed() < budget || seed < first + 500 {
@@ -164,6 +172,7 @@ fn summarize(programs: u64, time: Duration, coverage: &Coverage) {
     let watched: u64 = coverage.endings.iter().sum();
     let total: u64 = coverage.counts.iter().sum();
     println!("of {watched} watched: (success, revert, halt, refused) {:?}", coverage.endings);
+    println!("halts: {:?}", coverage.halts);
     println!("{} instructions for each", total / watched);
     assert!(missing.len() <= 30, "the generator has lost opcodes: {missing:?}");
 }

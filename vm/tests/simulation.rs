@@ -137,3 +137,26 @@ fn a_simulated_creation_shows_the_code() {
     assert_eq!(execution.output, Bytes::from_static(&[0x5b]));
     assert!(execution.created.is_some() && stage.world.accounts.contains_key(&SENDER));
 }
+
+/// Absurd balances, fees and blobs in a simulation: an answer or a refusal, never a panic.
+#[test]
+fn a_simulation_of_the_impossible_ends_well() {
+    let mut stage = Stage::new().contract(0xc0, "0 0 0 0 500 0xb0 GAS CALL STOP");
+    stage.world.insert(at(0xb0), U256::MAX, 0, Bytes::new(), []);
+    stage.world.insert(stage::COINBASE, U256::MAX, 0, Bytes::new(), []);
+    let call = stage.calling(0xc0);
+    let execution = stage.vm.call(&stage.world, &stage.block, &call, 1_000_000).unwrap();
+    assert_eq!(execution.status, Status::Success);
+    assert_eq!(execution.burnt.self_destruct, U256::from(500) + execution.tip);
+    let absurd = Transaction { max_fee_per_gas: U256::MAX, max_tip_per_gas: U256::MAX, ..call.clone() };
+    assert!(stage.vm.call(&stage.world, &stage.block, &absurd, u64::MAX).is_err());
+    stage.block.blob_base_fee = U256::MAX;
+    let blobs = synod_vm::Blobs { hashes: vec![Default::default(); 3], max_fee_per_gas: U256::MAX };
+    let blobs = Transaction { blobs: Some(blobs), ..call };
+    assert!(stage.vm.call(&stage.world, &stage.block, &blobs, u64::MAX).is_err());
+    let last_nonce = U256::from(10).pow(U256::from(20));
+    stage.world.insert(SENDER, last_nonce, u64::MAX, Bytes::new(), []);
+    for transaction in [stage.calling(0xc0), stage.creating(Bytes::new())] {
+        assert!(stage.vm.call(&stage.world, &stage.block, &transaction, 1_000_000).is_ok());
+    }
+}

@@ -104,7 +104,8 @@ pub struct Burnt {
     pub base_fee: U256,
     /// The fee of its blobs.
     pub blob_fee: U256,
-    /// Balances of contracts that destroyed themselves with wei in them (EVM-10).
+    /// Balances of contracts that destroyed themselves with wei in them (EVM-10), and wei that would lift a
+    /// balance above 256 bits.
     pub self_destruct: U256,
 }
 
@@ -132,6 +133,12 @@ impl Vm {
         Self::default()
     }
 }
+
+/// A machine may be handed from one thread to another.
+const _: fn() = || {
+    fn can_be_sent<T: Send>() {}
+    can_be_sent::<Vm>();
+};
 
 impl std::fmt::Debug for Vm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -26,9 +26,7 @@ pub(super) fn validate(
         check_sender(transaction, block, sender)?;
     }
     let price = price(transaction, block, rules)?;
-    if rules == Rules::Consensus {
-        blob::check(transaction, block)?;
-    }
+    blob::check(transaction, block)?;
     check_funds(transaction, sender)?;
     Ok(price)
 }

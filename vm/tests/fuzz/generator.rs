@@ -219,7 +219,7 @@ impl<'r> Generator<'r> {
         match opcode {
             op::MSTORE | op::MSTORE8 => self.push_value(code),
             op::MLOAD => {}
-            op::RETURNDATACOPY if self.random.one_in(2) => {
+            op::RETURNDATACOPY if !self.random.one_in(6) => {
                 self.emit(code, op::RETURNDATASIZE);
                 self.push_small(code, 1);
             }
@@ -276,10 +276,11 @@ impl<'r> Generator<'r> {
             }
         }
         self.push_address(code);
-        match self.random.below(4) {
-            0 => self.push_small(code, 5_000),
-            1 => self.push_small(code, 200_000),
-            2 => self.push_value(code),
+        // Little gas as a rule: contracts that call each other would otherwise all end without any.
+        match self.random.below(12) {
+            0..=3 => self.push_small(code, 5_000),
+            4..=9 => self.push_small(code, 80_000),
+            10 => self.push_value(code),
             _ => self.emit(code, op::GAS),
         }
         self.emit(code, opcode);

@@ -97,7 +97,7 @@ fn transaction(random: &mut Random, creates: bool) -> Transaction {
         nonce: if random.one_in(200) { 8 } else { 7 },
         value: U256::from(if random.one_in(3) { random.below(2_000) } else { 0 }),
         data: data.into(),
-        gas_limit: random.choose(&[60_000, 150_000, 400_000, 1_000_000, 3_000_000]) + random.below(30_000),
+        gas_limit: random.choose(&[60_000, 400_000, 1_000_000, 3_000_000, 10_000_000]) + random.below(30_000),
         max_fee_per_gas: U256::from(7 + random.below(6)),
         max_tip_per_gas: tip,
         access_list,
