@@ -402,6 +402,6 @@ pub(crate) const UNPOISONED: &str = "a thread that panicked with the ledger's lo
 impl<H: BlockHistory> Ledger<H> {
     /// The state tree's root, recomputed from every entry of the state.
     pub fn recount_root(&self) -> B256 {
-        Trie::from_leaves(leaves::all(&self.state.view().entries())).root()
+        leaves::tree(&self.state.view()).root()
     }
 }

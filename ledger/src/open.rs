@@ -14,7 +14,7 @@ use crate::history::BlockHistory;
 use crate::index::Index;
 use crate::index::writer::Writer;
 use crate::recent::{Executed, Recent, included};
-use crate::state::{Entries, State, leaves};
+use crate::state::{State, leaves};
 use crate::store::{SledPages, StoreError};
 use crate::trie::Trie;
 
@@ -131,7 +131,7 @@ pub enum OpenError<E> {
 /// A state to replay from.
 pub(crate) struct Start {
     pub(crate) block: Block,
-    pub(crate) entries: Entries,
+    pub(crate) state: State,
 }
 
 /// A replayed chain.
@@ -280,8 +280,8 @@ fn usable<H: BlockHistory>(
         return Err(Unusable::OtherBranch { height });
     }
     let block = history.block_at(height).ok().flatten().ok_or(Unusable::OtherBranch { height })?;
-    let entries = index.load()?.expect("there is a manifest");
-    Ok((index, Some(Start { block, entries })))
+    let state = index.load()?.expect("there is a manifest");
+    Ok((index, Some(Start { block, state })))
 }
 
 /// Renames the folder; what was moved aside before is removed, so that at most one old index stays.
@@ -305,7 +305,7 @@ fn start_at_genesis<H: BlockHistory>(beginning: &Beginning, log: &H) -> Result<S
     if log.height() > Height(0) && read(log, Height(1))?.header.parent != block.hash() {
         return Err(OpenError::OtherNetwork);
     }
-    Ok(Start { block, entries: genesis_entries(beginning.genesis()) })
+    Ok(Start { block, state: State::new(genesis_entries(beginning.genesis())) })
 }
 
 /// Executes the log's blocks above `start` up to `to`. They were checked when they came, so signatures are
@@ -319,8 +319,7 @@ pub(crate) fn replay<H: BlockHistory>(
     layers: usize,
     on_floor: &mut dyn FnMut(Arc<Executed>) -> Height,
 ) -> Result<Replayed, OpenError<H::Error>> {
-    let Entries { accounts, records, code, system } = start.entries;
-    let mut state = State::new(accounts, records, code, system);
+    let mut state = start.state;
     let floor = Executed {
         hash: start.block.hash(),
         header: start.block.header,
@@ -339,7 +338,7 @@ pub(crate) fn replay<H: BlockHistory>(
             recent.release(on_floor(floor));
         }
     }
-    let trie = Trie::from_leaves(leaves::all(&state.view().entries()));
+    let trie = leaves::tree(&state.view());
     let head = recent.head();
     if trie.root() != head.commitment.state_root {
         let reason = "its state root is not the one that the replay leads to".to_owned();

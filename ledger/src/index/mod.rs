@@ -10,7 +10,7 @@
 //! **Only below the window.** A checkpoint stands for the window's floor, which an ordinary reorganisation
 //! does not reach; one that does makes the whole index obsolete, and it is thrown away.
 //!
-//! **State** is a sorted base and a delta for each checkpoint since ([`snapshot`]); when the deltas have grown
+//! **State** is a base and a delta for each checkpoint since ([`snapshot`]); when the deltas have grown
 //! to half of the base, a new base is written. **Sets** (transactions by id, by account) are sorted runs
 //! ([`runs`]).
 
@@ -21,7 +21,7 @@ mod snapshot;
 mod tests;
 pub(crate) mod writer;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
 use runs::{Kind, Runs};
@@ -34,7 +34,7 @@ use synod_types::{Address, B256, BlockHash, Bytes, Height, Receipt, TransactionI
 use crate::chain::UNPOISONED;
 use crate::reader::HistoryEntry;
 use crate::recent::Executed;
-use crate::state::{Account, Entries, Record, RecordKey, System};
+use crate::state::{Account, Loading, Record, RecordKey, State, System, View};
 use crate::store::{Pages, StoreError, VALUE_LIMIT, Write};
 
 const FORMAT: u32 = 1;
@@ -129,28 +129,23 @@ impl<P: Pages> Index<P> {
     ///
     /// # Errors
     /// [`StoreError`]; then the index must be thrown away.
-    pub(crate) fn load(&self) -> Result<Option<Entries>, StoreError> {
+    pub(crate) fn load(&self) -> Result<Option<State>, StoreError> {
         let Some(manifest) = self.manifest() else {
             return Ok(None);
         };
-        let (mut accounts, mut records) = (HashMap::new(), BTreeMap::new());
+        let mut loading = Loading::default();
         for number in &manifest.state {
             for key in self.pages.keys(&state_key(*number, None))? {
                 read_page(&self.existing(&key)?, |entry| match entry {
-                    Entry::Account(address, account) => drop(accounts.insert(address, account)),
-                    Entry::Record(key, record) => drop(records.insert(key, record)),
+                    Entry::Account(address, account) => loading.account(address, account),
+                    Entry::Record(key, record) => loading.record(key, record),
                 })?;
             }
         }
-        let mut code = Vec::new();
         for key in self.pages.keys(&[CODE])? {
-            code.push((B256::from_slice(&key[1..]), Bytes::from(self.existing(&key)?)));
+            loading.code(B256::from_slice(&key[1..]), Bytes::from(self.existing(&key)?));
         }
-        accounts.retain(|_, account: &mut Account| !account.is_empty());
-        let mut accounts: Vec<_> = accounts.into_iter().collect();
-        accounts.sort_unstable_by_key(|entry| entry.0);
-        let records = records.into_iter().filter_map(|(key, record)| Some((key, record?))).collect();
-        Ok(Some(Entries { accounts, records, code, system: manifest.system }))
+        Ok(Some(loading.finish(manifest.system)))
     }
 
     /// Takes in blocks that follow the last checkpoint; the last of them is the new one.
@@ -251,36 +246,50 @@ impl<P: Pages> Index<P> {
         let number = draft.next;
         draft.next += 1;
         let due = draft.delta_bytes > SMALL_BYTES.max(draft.base_bytes / 2);
-        let (pages, code) = if draft.state.is_empty() || due {
+        let code = if draft.state.is_empty() || due {
             for old in std::mem::take(&mut draft.state) {
                 writes.extend(self.pages.keys(&state_key(old, None))?.into_iter().map(|key| (key, None)));
             }
-            let entries = blocks.last().expect("a checkpoint has a block").view.entries();
-            (base_pages(&entries), entries.code)
+            let view = &blocks.last().expect("a checkpoint has a block").view;
+            (draft.base_bytes, draft.delta_bytes) = (self.write_base(number, view)?, 0);
+            view.all_code()
         } else {
-            (
-                delta_pages(blocks),
-                blocks
-                    .iter()
-                    .filter_map(|block| block.diff.as_ref())
-                    .flat_map(|diff| diff.code.clone())
-                    .collect(),
-            )
+            let pages = delta_pages(blocks);
+            draft.delta_bytes += pages.iter().map(|page| page.len() as u64).sum::<u64>();
+            let numbered = (0_u32..).zip(pages);
+            writes.extend(numbered.map(|(page, bytes)| (state_key(number, Some(page)), Some(bytes))));
+            let diffs = blocks.iter().filter_map(|block| block.diff.as_ref());
+            diffs.flat_map(|diff| diff.code.clone()).collect()
         };
-        let bytes: usize = pages.iter().map(Vec::len).sum();
-        if draft.state.is_empty() {
-            (draft.base_bytes, draft.delta_bytes) = (bytes as u64, 0);
-        } else {
-            draft.delta_bytes += bytes as u64;
-        }
         draft.state.push(number);
-        let numbered = (0_u32..).zip(pages);
-        writes.extend(numbered.map(|(page, bytes)| (state_key(number, Some(page)), Some(bytes))));
         writes.extend(
             code.into_iter()
                 .map(|(hash, code)| ([&[CODE][..], hash.as_slice()].concat(), Some(code.to_vec()))),
         );
         Ok(())
+    }
+
+    /// Writes the pages of a whole state, some at a time; returns their bytes.
+    fn write_base(&self, number: u64, view: &View) -> Result<u64, StoreError> {
+        let (mut bytes, mut page, mut failure) = (0, 0_u32, None);
+        let mut open = PageWriter::default();
+        let mut put = |pages: Vec<Vec<u8>>| {
+            let batch = pages.into_iter().map(|content| {
+                bytes += content.len() as u64;
+                page += 1;
+                (state_key(number, Some(page)), Some(content))
+            });
+            self.pages.write(batch.collect())
+        };
+        view.shards(|accounts, records| {
+            accounts.iter().for_each(|(address, account)| open.account(address, account));
+            records.iter().for_each(|(key, record)| open.record(key, Some(record)));
+            if failure.is_none() {
+                failure = put(open.full_pages()).err();
+            }
+        });
+        put(open.finish())?;
+        failure.map_or(Ok(bytes), Err)
     }
 
     /// New pages first, as many batches as it takes; then, in one batch, the manifest and the removals.
@@ -356,13 +365,6 @@ fn index_transactions(block: &Executed, ids: &mut Vec<Vec<u8>>, accounts: &mut V
             accounts.push([recipient.as_slice(), &place].concat());
         }
     }
-}
-
-fn base_pages(entries: &Entries) -> Vec<Vec<u8>> {
-    let mut pages = PageWriter::default();
-    entries.accounts.iter().for_each(|(address, account)| pages.account(address, account));
-    entries.records.iter().for_each(|(key, record)| pages.record(key, Some(record)));
-    pages.finish()
 }
 
 fn delta_pages(blocks: &[Arc<Executed>]) -> Vec<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! The state in pages: a base, sorted, and after it one delta for each checkpoint since.
+//! The state in pages: a base, and after it one delta for each checkpoint since.
 //!
 //! An entry of a delta says what stands under a key now: an empty account, or a record without value, is one
 //! that is gone.
@@ -55,6 +55,11 @@ impl PageWriter {
             }
         }
         self.turn();
+    }
+
+    /// The pages that are full, once each.
+    pub(super) fn full_pages(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.pages)
     }
 
     pub(super) fn finish(mut self) -> Vec<Vec<u8>> {

@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
 use crate::execution::Proposal;
-use crate::state::View;
 use crate::store::memory::MemoryPages;
 use crate::testing::{account, genesis, key, transfer};
 use crate::{Ledger, MemoryHistory, Options};
@@ -43,12 +42,12 @@ fn open(pages: &MemoryPages) -> Index<MemoryPages> {
 /// Everything that the index says is what the blocks up to its height say, and nothing more.
 fn check(index: &Index<MemoryPages>, blocks: &[Arc<Executed>]) {
     let height = index.height();
-    let Some(entries) = index.load().unwrap() else {
+    let Some(state) = index.load().unwrap() else {
         return assert_eq!(height, Height(0));
     };
     let floor = &blocks[height.0 as usize - 1];
     assert_eq!(index.manifest().unwrap().hash, floor.hash);
-    assert_eq!(entries, View::entries(&floor.view));
+    assert_eq!(state.view().entries(), floor.view.entries());
     for block in blocks {
         for (place, transaction) in (0..).zip(&block.transactions) {
             let place = HistoryEntry { height: block.height(), index: place };

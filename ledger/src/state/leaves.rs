@@ -4,8 +4,10 @@ use synod_types::codec;
 use synod_types::hash::sha256;
 use synod_types::{Address, B256, Height};
 
-use super::{Account, AccountChange, Diff, Entries, Record, RecordChange, RecordKey, System};
-use crate::trie::{Change, Leaf};
+use super::{
+    Account, AccountChange, Diff, Entries, Record, RecordChange, RecordKey, StateRead, System, View,
+};
+use crate::trie::{Change, Leaf, Trie};
 
 /// An account's key.
 pub fn account_key(address: &Address) -> B256 {
@@ -90,6 +92,16 @@ fn record_key(key: &RecordKey) -> B256 {
         RecordKey::Reward(height) => reward_key(*height),
         RecordKey::Slot(address, slot) => slot_key(address, slot),
     }
+}
+
+/// The tree of a whole state.
+pub fn tree(view: &View) -> Trie {
+    let mut leaves = vec![system_leaf(&view.system())];
+    view.shards(|accounts, records| {
+        leaves.extend(accounts.iter().filter_map(|(address, account)| account_leaf(address, account)));
+        leaves.extend(records.iter().map(|(key, record)| record_leaf(key, record)));
+    });
+    Trie::from_leaves(leaves)
 }
 
 /// Every leaf of a state, for building its tree in bulk.

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use synod_types::{Address, B256, Bytes};
 
 use super::view::View;
-use super::{Account, Diff, Record, RecordKey, System};
+use super::{Account, Diff, Entries, Record, RecordKey, System};
 
 /// Locks are held for one look-up or one change; this many make meetings rare.
 pub(super) const SHARDS: usize = 256;
@@ -45,22 +45,12 @@ pub struct State {
 
 impl State {
     /// The state with these entries.
-    pub fn new(
-        accounts: impl IntoIterator<Item = (Address, Account)>,
-        records: impl IntoIterator<Item = (RecordKey, Record)>,
-        code: impl IntoIterator<Item = (B256, Bytes)>,
-        system: System,
-    ) -> Self {
-        let mut maps = Maps::empty();
-        for (address, account) in accounts {
-            lock_free(&mut maps.accounts[account_shard(&address)]).insert(address, account);
-        }
-        for (key, record) in records {
-            lock_free(&mut maps.records[record_shard(&key)]).insert(key, record);
-        }
-        lock_free(&mut maps.code).extend(code);
-        let tip = Step { diff: None, reversed: false, system, next: OnceLock::new() };
-        Self { maps: Arc::new(maps), tip: Arc::new(tip) }
+    pub fn new(entries: Entries) -> Self {
+        let mut loading = Loading::default();
+        entries.accounts.into_iter().for_each(|(address, account)| loading.account(address, account));
+        entries.records.into_iter().for_each(|(key, record)| loading.record(key, Some(record)));
+        entries.code.into_iter().for_each(|(hash, code)| loading.code(hash, code));
+        loading.finish(entries.system)
     }
 
     /// The state now, for good.
@@ -97,6 +87,48 @@ impl State {
         let step = Arc::new(Step { diff: Some(diff), reversed, system: after, next: OnceLock::new() });
         self.tip.next.set(step.clone()).expect("only the owner links, and only at the tip");
         self.tip = step;
+    }
+}
+
+/// A state in the making: what is set later replaces what was set before.
+#[derive(Debug)]
+pub struct Loading(Maps);
+
+impl Default for Loading {
+    fn default() -> Self {
+        Self(Maps::empty())
+    }
+}
+
+impl Loading {
+    /// Sets an account; the empty one removes it.
+    pub fn account(&mut self, address: Address, account: Account) {
+        let shard = lock_free(&mut self.0.accounts[account_shard(&address)]);
+        if account.is_empty() {
+            shard.remove(&address);
+        } else {
+            shard.insert(address, account);
+        }
+    }
+
+    /// Sets or removes a record.
+    pub fn record(&mut self, key: RecordKey, record: Option<Record>) {
+        let shard = lock_free(&mut self.0.records[record_shard(&key)]);
+        match record {
+            Some(record) => drop(shard.insert(key, record)),
+            None => drop(shard.remove(&key)),
+        }
+    }
+
+    /// Adds code.
+    pub fn code(&mut self, hash: B256, code: Bytes) {
+        lock_free(&mut self.0.code).insert(hash, code);
+    }
+
+    /// The state.
+    pub fn finish(self, system: System) -> State {
+        let tip = Step { diff: None, reversed: false, system, next: OnceLock::new() };
+        State { maps: Arc::new(self.0), tip: Arc::new(tip) }
     }
 }
 

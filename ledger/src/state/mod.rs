@@ -23,7 +23,7 @@ mod view;
 
 pub use account::{Account, Reward, System};
 pub use diff::{AccountChange, Diff, DiffBuilder, Record, RecordChange, RecordKey};
-pub use memory::State;
+pub use memory::{Loading, State};
 use synod_types::{Address, B256, Bytes, Height, U256};
 pub use view::{Entries, View};
 

@@ -73,24 +73,39 @@ impl View {
     /// Everything, sorted. Takes time in proportion to the whole state; the owner is never made to wait for
     /// more than one shard's copy.
     pub fn entries(&self) -> Entries {
-        let mut undo = Undo::new(self);
         let (mut accounts, mut records) = (Vec::new(), Vec::new());
-        for shard in 0..SHARDS {
-            let shard_accounts = self.maps.account_shard(shard);
-            let shard_records = self.maps.record_shard(shard);
-            undo.catch_up();
-            let changed = std::mem::take(&mut undo.accounts[shard]);
-            accounts.extend(shard_accounts.into_iter().filter(|(address, _)| !changed.contains_key(address)));
-            accounts.extend(changed.into_iter().filter(|(_, account)| !account.is_empty()));
-            let changed = std::mem::take(&mut undo.records[shard]);
-            records.extend(shard_records.into_iter().filter(|(key, _)| !changed.contains_key(key)));
-            records.extend(changed.into_iter().filter_map(|(key, record)| Some((key, record?))));
-        }
+        self.shards(|some_accounts, some_records| {
+            accounts.extend(some_accounts);
+            records.extend(some_records);
+        });
         accounts.sort_unstable_by_key(|entry: &(Address, Account)| entry.0);
         records.sort_unstable_by_key(|entry: &(RecordKey, Record)| entry.0);
-        let mut code = self.maps.all_code();
+        let mut code = self.all_code();
         code.sort_unstable_by_key(|entry| entry.0);
         Entries { accounts, records, code, system: self.step.system }
+    }
+
+    /// Everything but code, one shard after the other, in no particular order within a shard: what
+    /// [`View::entries`] says, without a copy of the whole.
+    pub fn shards(&self, mut each: impl FnMut(Vec<(Address, Account)>, Vec<(RecordKey, Record)>)) {
+        let mut undo = Undo::new(self);
+        for shard in 0..SHARDS {
+            let mut accounts = self.maps.account_shard(shard);
+            let mut records = self.maps.record_shard(shard);
+            undo.catch_up();
+            let changed = std::mem::take(&mut undo.accounts[shard]);
+            accounts.retain(|(address, _)| !changed.contains_key(address));
+            accounts.extend(changed.into_iter().filter(|(_, account)| !account.is_empty()));
+            let changed = std::mem::take(&mut undo.records[shard]);
+            records.retain(|(key, _)| !changed.contains_key(key));
+            records.extend(changed.into_iter().filter_map(|(key, record)| Some((key, record?))));
+            each(accounts, records);
+        }
+    }
+
+    /// All code that is known, also what later blocks brought.
+    pub fn all_code(&self) -> Vec<(B256, Bytes)> {
+        self.maps.all_code()
     }
 
     /// The journal after this place.
