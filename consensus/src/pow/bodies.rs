@@ -30,6 +30,8 @@ pub(super) struct Bodies {
     order: VecDeque<BlockHash>,
     bytes: usize,
     requests: BTreeMap<BlockHash, Request>,
+    /// Who did not give a body that is still missing; forgotten when it comes, or is given up for a while.
+    tried: BTreeMap<BlockHash, BTreeSet<Peer>>,
     /// The heaviest branch's blocks whose bodies are missing, lowest first, and its tip.
     plan: Plan,
     /// Who waits for a body that is being read from the log.
@@ -40,7 +42,6 @@ pub(super) struct Bodies {
 struct Request {
     peer: Peer,
     deadline: Time,
-    tried: BTreeSet<Peer>,
 }
 
 #[derive(Debug, Default)]
@@ -100,6 +101,7 @@ impl ProofOfWork {
             return;
         }
         self.end_request(hash);
+        self.bodies.tried.remove(&hash);
         self.bodies.insert(body);
         self.tree.hold_body(hash);
         self.evict_bodies();
@@ -188,7 +190,7 @@ impl ProofOfWork {
             .take(room)
             .collect();
         for hash in missing {
-            if !self.request(hash, BTreeSet::new(), cx) {
+            if !self.request(hash, cx) {
                 break;
             }
         }
@@ -214,14 +216,15 @@ impl ProofOfWork {
     }
 
     /// Asks a peer that should have the body and was not tried yet; `false` when all are busy.
-    fn request(&mut self, hash: BlockHash, tried: BTreeSet<Peer>, cx: &mut Cx<'_>) -> bool {
+    fn request(&mut self, hash: BlockHash, cx: &mut Cx<'_>) -> bool {
         let Some(node) = self.tree.node(hash) else { return true };
+        let tried = self.bodies.tried.get(&hash);
         let able: Vec<(&Peer, usize)> = self
             .peers
             .iter()
             .filter(|(peer, state)| {
                 state.demoted_until <= cx.now()
-                    && !tried.contains(peer)
+                    && !tried.is_some_and(|tried| tried.contains(peer))
                     && (node.from == Some(**peer) || state.claim.is_some_and(|claim| claim.work >= node.work))
             })
             .map(|(peer, state)| (peer, state.requests))
@@ -239,7 +242,7 @@ impl ProofOfWork {
             able.iter().filter(|(_, busy)| *busy == least).map(|(peer, _)| **peer).collect();
         let peer = *cx.random().pick(&free).expect("the least busy peers are some");
         let deadline = cx.now().plus_ms(self.config.limits.request_timeout_ms);
-        self.bodies.requests.insert(hash, Request { peer, deadline, tried });
+        self.bodies.requests.insert(hash, Request { peer, deadline });
         self.timers.set(deadline, Timer::Body(hash));
         if let Some(state) = self.peers.get_mut(&peer) {
             state.requests += 1;
@@ -268,10 +271,10 @@ impl ProofOfWork {
         if self.bodies.requests.get(&hash).is_none_or(|request| request.peer != failed) {
             return;
         }
-        let Some(mut request) = self.end_request(hash) else { return };
-        request.tried.insert(failed);
+        self.end_request(hash);
+        self.bodies.tried.entry(hash).or_default().insert(failed);
         // When everybody else is busy, the plan asks for it again in its turn.
-        self.request(hash, request.tried, cx);
+        self.request(hash, cx);
     }
 
     /// A peer is gone: what it was asked for is asked of others.
@@ -290,6 +293,7 @@ impl ProofOfWork {
 
     fn give_up(&mut self, hash: BlockHash, cx: &mut Cx<'_>) {
         let pause = self.config.limits.request_timeout_ms * RETRY_TIMEOUTS;
+        self.bodies.tried.remove(&hash);
         self.tree.stall(hash);
         self.timers.set(cx.now().plus_ms(pause), Timer::Retry(hash));
     }
@@ -324,6 +328,7 @@ impl ProofOfWork {
     /// The block left the tree: so does what belongs to it.
     pub(super) fn forget_block(&mut self, hash: BlockHash) {
         self.end_request(hash);
+        self.bodies.tried.remove(&hash);
         self.bodies.remove(hash);
         if self.bodies.plan.tip == hash || self.bodies.plan.path.contains(&hash) {
             self.bodies.plan = Plan::default();

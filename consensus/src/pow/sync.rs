@@ -154,7 +154,10 @@ impl ProofOfWork {
             match self.admit(newcomer, cx) {
                 Verdict::Known => {}
                 // Nobody's fault: the rest is asked for once its time has come.
-                Verdict::Early => return drop(self.end_session(from)),
+                Verdict::Early => {
+                    self.end_session(from);
+                    return;
+                }
                 Verdict::Orphan | Verdict::Refused => return self.fail_session(from, cx),
             }
         }
