@@ -64,7 +64,8 @@ pub(crate) enum Existing {
 /// # Errors
 /// Any failure of the disk, and an existing file under [`Existing::Keep`].
 pub(crate) fn write_private(path: &Path, contents: &[u8], existing: Existing) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = named.unwrap_or(Path::new("."));
     let beside = folder.join(format!(".{}.new", random_name()?));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);

@@ -52,6 +52,8 @@ enum Command {
     Chain(commands::chain::Chain),
     Mine(commands::mine::Mine),
     Node(commands::node::NodeCommand),
+    #[command(subcommand)]
+    Testnet(commands::testnet::TestnetCommand),
     Doctor(commands::doctor::Doctor),
     Completions(commands::completions::Completions),
 }
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Chain(command) => command.run(&context),
         Command::Mine(command) => command.run(&context),
         Command::Node(command) => command.run(&context),
+        Command::Testnet(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context),
         Command::Completions(command) => command.run(Synod::command(), &context),
     };

@@ -37,7 +37,7 @@ struct Endpoint {
 /// # Errors
 /// When the address given is none, or `endpoints.json` is damaged.
 pub(crate) fn locate(given: Option<&str>, home: &Home) -> Outcome<Located> {
-    if let Some(text) = given {
+    if let Some(text) = given.filter(|text| !text.is_empty()) {
         let url = Url::parse(text).map_err(|problem| {
             Failure::usage("bad_rpc", format!("--rpc or SYNOD_RPC says {text:?}: {problem}"))
         })?;

@@ -5,4 +5,5 @@ pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod mine;
 pub(crate) mod node;
+pub(crate) mod testnet;
 pub(crate) mod wallet;

@@ -129,8 +129,10 @@ impl Names {
     /// # Errors
     /// When there is none.
     pub(crate) fn signer(&self, text: &str) -> Outcome<Signer> {
-        let stored = if text.starts_with("0x") { self.stored_at(text)? } else { self.stored_as(text)? };
-        if let Some(stored) = stored {
+        if text.starts_with("0x") {
+            return self.signer_at(text);
+        }
+        if let Some(stored) = self.stored_as(text)? {
             return Ok(Signer::Stored(Box::new(stored)));
         }
         match text.parse::<Name>().ok().and_then(|name| Some((name.dev_index()?, name))) {
@@ -166,9 +168,12 @@ impl Names {
         }
     }
 
-    fn stored_at(&self, text: &str) -> Outcome<Option<StoredKey>> {
+    fn signer_at(&self, text: &str) -> Outcome<Signer> {
         let address = parse_address(text).map_err(|error| bad_address(text, &error))?;
-        Ok(self.keystore.all()?.into_iter().find(|key| key.address() == address))
+        match self.name_of(address)? {
+            Some(name) => self.signer(name.as_ref()),
+            None => Err(self.unknown(text)),
+        }
     }
 
     fn unknown(&self, text: &str) -> Failure {
