@@ -1,6 +1,10 @@
 //! Runs seeds of the proof-of-work simulation and prints what it found: `pow_sim FIRST END [SECONDS]`.
 //! With SYNOD_SIM_TRACE set, one seed's readable trace. Profiles point here; the command that people use is `synod sim`.
-#![allow(clippy::print_stdout)]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program, not the pure crate: it prints and keeps a real deadline"
+)]
 
 use std::time::{Duration, Instant};
 

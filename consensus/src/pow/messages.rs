@@ -175,9 +175,6 @@ pub enum Fault {
     /// Too many branches or orphans without work.
     #[error("floods headers of little work")]
     Flood,
-    /// The work that it advertises fell within one connection (P2P-9).
-    #[error("advertised less work than before")]
-    Shrinking,
     /// No answer in time.
     #[error("did not answer within {0} ms")]
     TimedOut(u64),

@@ -203,7 +203,7 @@ fn class(message: &Message) -> Class {
 fn blame(network: &Network, peer: PeerName, fault: &Fault) {
     let demerit = match fault {
         Fault::TimedOut(_) => Demerit::Slow,
-        Fault::Flood | Fault::Shrinking | Fault::EmptyPromise => Demerit::Useless,
+        Fault::Flood | Fault::EmptyPromise => Demerit::Useless,
         _ => Demerit::Invalid,
     };
     tracing::warn!(%peer, %fault, ?demerit, "a peer misbehaved");
