@@ -79,7 +79,7 @@ fn an_estimate_of_a_failure_is_the_failure() {
 fn the_call_tree_is_recorded() {
     let mut stage = Stage::new()
         .contract(0xb1, "0 0 LOG0 1 0 MSTORE 32 0 REVERT")
-        .contract(0xb0, "0 0 0 0 0xb1 GAS DELEGATECALL POP 0 0 LOG0 STOP")
+        .contract(0xb0, "0 0 0 0 0xb1 GAS DELEGATECALL POP 0 0 LOG0 0xbe SELFDESTRUCT")
         .contract(0xc0, "0 0 4 0 9 0xb0 100000 CALL POP 0 0 0 CREATE POP 0 0 32 0 2 GAS STATICCALL STOP");
     let mut tracer = CallTracer::default();
     let execution = stage.watch(0xc0, &mut tracer);
@@ -95,6 +95,7 @@ fn the_call_tree_is_recorded() {
     assert_eq!(shape, expected);
     assert_eq!(records[0].gas_used, execution.gas_used - 21_000);
     assert_eq!((records[1].value, records[1].input.len(), records[1].gas), (U256::from(9), 4, 102_300));
+    assert_eq!(records[1].self_destruct, Some((at(0xbe), U256::from(1_009))));
     assert_eq!(records[2].status, Some(Status::Revert));
     assert_eq!((records[2].address, records[2].code_address), (at(0xb0), at(0xb1)));
     assert_eq!(U256::from_be_slice(&records[2].output), U256::from(1));

@@ -37,6 +37,8 @@ pub struct CallRecord {
     pub status: Option<Status>,
     /// The logs that it wrote itself. Undone with it when it, or a call above it, does not succeed.
     pub logs: Vec<Log>,
+    /// Where it sent its balance, and how many wei, when it destroyed itself.
+    pub self_destruct: Option<(Address, U256)>,
 }
 
 /// Records the call tree.
@@ -105,6 +107,7 @@ impl Tracer for CallTracer {
             output: Bytes::new(),
             status: None,
             logs: Vec::new(),
+            self_destruct: None,
         };
         self.open.push(Some(self.records.len()));
         self.records.push(record);
@@ -124,6 +127,12 @@ impl Tracer for CallTracer {
         if let Some(left) = self.bytes_left.checked_sub(log.data.data.len()) {
             self.bytes_left = left;
             self.records[index].logs.push(log.clone());
+        }
+    }
+
+    fn self_destruct(&mut self, _contract: &Address, beneficiary: &Address, balance: &U256) {
+        if let Some(&Some(index)) = self.open.last() {
+            self.records[index].self_destruct = Some((*beneficiary, *balance));
         }
     }
 }
