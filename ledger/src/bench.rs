@@ -148,7 +148,7 @@ pub struct ApplyFigures {
     pub restart_ms: f64,
     /// From which height the restart replayed.
     pub restart_from: u64,
-    /// The process's memory at its highest, in bytes; 0 where the system does not tell.
+    /// The process's memory at its highest before the restart, in bytes; 0 where the system does not tell.
     pub peak_memory_bytes: u64,
 }
 
@@ -194,6 +194,7 @@ pub fn apply(folder: &Path, load: ApplyLoad) -> Result<ApplyFigures, BenchError>
     }
     let total: Duration = wholes.iter().sum();
     ledger.close();
+    let peak_memory_bytes = peak_memory_bytes();
     let begun = Instant::now();
     let (ledger, report) = crowd.open_with_report(folder, load)?;
     let restart_ms = milliseconds(begun.elapsed());
@@ -208,7 +209,7 @@ pub fn apply(folder: &Path, load: ApplyLoad) -> Result<ApplyFigures, BenchError>
         slowest_ms: milliseconds(wholes.iter().copied().max().unwrap_or_default()),
         restart_ms,
         restart_from: report.replayed_from.0,
-        peak_memory_bytes: peak_memory_bytes(),
+        peak_memory_bytes,
     })
 }
 
@@ -220,7 +221,8 @@ struct Crowd {
     nonces: Vec<u64>,
 }
 
-const FILL: u64 = 10_000;
+/// Accounts that a block of the beginning makes.
+const FILL: u64 = 1_000;
 
 impl Crowd {
     fn new(accounts: u64) -> Self {

@@ -78,7 +78,7 @@ pub enum Refused {
         /// Which.
         id: TransactionId,
         /// Why.
-        reason: LeftOut,
+        reason: Box<LeftOut>,
     },
     /// A field is not what the payload builds.
     #[error(transparent)]
@@ -203,7 +203,7 @@ impl<H: BlockHistory> Ledger<H> {
         let proposal = self.proposal_of(block, door)?;
         let outcome = execute(&self.rules, &self.state.view(), &parent, proposal);
         if let Some((transaction, reason)) = outcome.left_out.first() {
-            return Err(Refused::LeftOut { id: transaction.id(), reason: reason.clone() }.into());
+            return Err(Refused::LeftOut { id: transaction.id(), reason: Box::new(reason.clone()) }.into());
         }
         let inverse = self.trie.apply(&leaves::changes(&outcome.diff));
         let verdict = self.compare(&parent, &outcome, block);

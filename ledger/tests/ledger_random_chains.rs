@@ -86,7 +86,7 @@ fn random_block(random: &mut ChaCha8Rng, chain: &mut Chain) -> Block {
         1 => 4_500,
         _ => random.next_u64() % 3_000,
     };
-    let behind = if random.next_u64() % 8 == 0 { 3_000 } else { 0 };
+    let behind = if random.next_u64().is_multiple_of(8) { 3_000 } else { 0 };
     let time = UnixMillis(chain.head().time().0 + ahead - behind.min(ahead));
     let recipient = account(random.next_u64() % 20);
     let proposal = Proposal { time, proposer: recipient, fee_recipient: recipient, transactions };
@@ -117,8 +117,8 @@ fn run(seed: u64) -> (Chain, u32) {
     let mut oracles = vec![Oracle::new(&genesis)];
     let mut hashes = vec![chain.head().hash];
     for _ in 0..40 {
-        if random.next_u64() % 6 == 0 {
-            let depth = random.next_u64() as usize % if random.next_u64() % 4 == 0 { 20 } else { 6 };
+        if random.next_u64().is_multiple_of(6) {
+            let depth = random.next_u64() as usize % if random.next_u64().is_multiple_of(4) { 20 } else { 6 };
             let kept = oracles.len().saturating_sub(depth).max(1);
             let floor = chain.reader().recent_blocks().last().unwrap().height();
             let rewound = chain.rewind(&hashes[kept - 1]).unwrap();

@@ -185,7 +185,7 @@ impl<'a> Room<'a> {
         changes: &mut DiffBuilder<'_, S>,
     ) -> Result<Receipt, LeftOut> {
         let native = transaction.native();
-        let bytes = encoded_length(transaction);
+        let bytes = encoded_length(native);
         self.check_room(native, bytes)?;
         let gas = self.check_form(native)?;
         let sender = transaction.sender();
@@ -286,6 +286,12 @@ fn check_sender(native: &NativeTransaction, sender: &crate::state::Account) -> R
     Ok(())
 }
 
-fn encoded_length(transaction: &VerifiedTransaction) -> usize {
-    transaction.transaction().to_bytes().len()
+/// How many canonical bytes a transaction has, from its layout: encoding each one again only to measure it
+/// would cost as much as running it.
+pub(super) fn encoded_length(native: &NativeTransaction) -> usize {
+    const FIXED: usize = 4 + 8 + 32 + 8 + 16 + 16 + 8 + 1 + 32 + 8 + 8 + 1 + 64;
+    let to = if native.to.is_some() { 20 } else { 0 };
+    let valid_until = if native.valid_until.is_some() { 8 } else { 0 };
+    let access_list: usize = native.access_list.iter().map(|item| 20 + 8 + 32 * item.slots.len()).sum();
+    FIXED + to + valid_until + native.data.len() + access_list
 }

@@ -88,6 +88,22 @@ fn data_and_access_lists_are_paid_for() {
     assert_eq!(outcome.gas_used, Gas(21_000 + 2 * 4 + 3 * 16 + 2_400 + 3 * 1_900));
 }
 
+/// The length that is counted against a block's bytes is the length of the bytes.
+#[test]
+fn a_transactions_length_follows_from_its_layout() {
+    let (rules, _) = setup();
+    for case in 0..16_usize {
+        let mut native = unsigned(&rules, key(1).public(), 0, account(2), SYN);
+        native.to = native.to.filter(|_| case & 1 == 0);
+        native.valid_until = (case & 2 == 0).then_some(Height(9));
+        native.data = Bytes::from(vec![1; case * 7]);
+        let item = |slots| AccessListItem { address: account(3), slots: vec![B256::ZERO; slots] };
+        native.access_list = (0..case / 4).map(item).collect();
+        let length = super::charge::encoded_length(&native);
+        assert_eq!(length, signed(&rules, &key(1), native).transaction().to_bytes().len());
+    }
+}
+
 #[test]
 fn what_cannot_be_charged_is_left_out_with_its_reason() {
     assert_eq!(reason(|one| one.nonce = 1), LeftOut::NonceTooHigh { expected: 0, found: 1 });

@@ -25,11 +25,11 @@ fn batch(random: &mut ChaCha8Rng, universe: u64) -> BTreeMap<B256, Option<B256>>
     let mut batch = BTreeMap::new();
     for _ in 0..count {
         let mut key = key(random.next_u64() % universe);
-        if random.next_u64() % 3 == 0 {
+        if random.next_u64().is_multiple_of(3) {
             key = B256::repeat_byte(0x5a);
             key.0[31 - (random.next_u64() % 3) as usize] = (random.next_u64() % 8) as u8;
         }
-        let wanted = (random.next_u64() % 3 != 0).then(|| value(random.next_u64() % 4));
+        let wanted = (!random.next_u64().is_multiple_of(3)).then(|| value(random.next_u64() % 4));
         batch.insert(key, wanted);
     }
     batch

@@ -51,10 +51,9 @@ impl Oracle {
     /// Executes a block's transactions; `None` when one of them cannot be charged.
     pub(crate) fn execute(&mut self, block: &Block) -> Option<Verdict> {
         self.height += 1;
-        if let Some(born) = self.height.checked_sub(self.genesis.pow.settled_depth) {
-            if let Some((recipient, amount)) = self.immature.remove(&born) {
-                self.accounts.entry(recipient).or_default().1 += amount;
-            }
+        let born = self.height.checked_sub(self.genesis.pow.settled_depth);
+        if let Some((recipient, amount)) = born.and_then(|born| self.immature.remove(&born)) {
+            self.accounts.entry(recipient).or_default().1 += amount;
         }
         self.move_fee(block.time().0);
         let tips_to = block.commitment.fee_recipient;
