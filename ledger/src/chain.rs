@@ -1,6 +1,6 @@
 //! The ledger whole: one owner of state, tree and block log, that appends, takes back, builds and commits.
 //!
-//! [`Ledger`] belongs to one thread. Others read through a [`Reader`](crate::reader::Reader), which it hands
+//! [`Ledger`] belongs to one thread. Others read through a [`Reader`], which it hands
 //! out and keeps up to date.
 //!
 //! **An append** goes guard, check, execute, root, compare, log, and only then changes what readers see. A

@@ -10,7 +10,7 @@
 //! - [`log`] and [`disk`]: the block log, which is the truth, over real and simulated disks; [`history`]: what
 //!   the ledger asks of it.
 //! - `index` and `store`: checkpoints and look-ups behind the log, in sled.
-//! - [`bench`]: figures; [`testing`]: what tests and benches make their chains from.
+//! - [`mod@bench`]: figures; [`testing`]: what tests and benches make their chains from.
 
 pub mod bench;
 pub mod chain;

@@ -5,10 +5,10 @@
 //! on the order of updates.
 //!
 //! **Hashes.** An inner node's hash is one SHA-256 compression of `left ‖ right` under a state that binds the
-//! node's split depth; a leaf's binds its whole key and its value's hash ([`hash`]). Because depths are bound,
+//! node's split depth; a leaf's binds its whole key and its value's hash (`hash.rs`). Because depths are bound,
 //! a path of hashes proves presence and absence ([`proof`]).
 //!
-//! **Cost.** A batch hashes each node that it touches once ([`batch`]). A node keeps the hashes of its two
+//! **Cost.** A batch hashes each node that it touches once (`batch.rs`). A node keeps the hashes of its two
 //! children beside each other, so that hashing it reads one cache line and never a sibling; links lie in an
 //! array of their own, so that walking down touches twelve bytes a node. A leaf costs 64 bytes, an inner node
 //! 76.
