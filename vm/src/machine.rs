@@ -56,12 +56,16 @@ pub(crate) struct Machine<'m, 'h, T> {
 }
 
 impl Buffers {
-    /// Makes ready for a transaction.
+    /// Return data that is kept from one transaction to the next has at most this room.
+    const KEPT_RETURN_BYTES: usize = 1 << 16;
+
+    /// Forgets a transaction, and gives back what only a large one needs.
     pub(crate) fn reset(&mut self) {
         self.frames.clear();
         self.stacks.shrink();
         self.memory.reset();
         self.return_data.clear();
+        self.return_data.shrink_to(Self::KEPT_RETURN_BYTES);
     }
 }
 

@@ -106,7 +106,11 @@ impl<'h> Journal<'h> {
 }
 
 impl Tables {
-    /// Forgets the last transaction, transient storage with it (EVM-11).
+    /// Room that each table keeps from one transaction to the next.
+    const KEPT_ENTRIES: usize = 1 << 14;
+
+    /// Forgets the last transaction, transient storage with it (EVM-11), and gives back what only a large
+    /// one needed.
     fn reset(&mut self) {
         self.accounts.clear();
         self.account_index.clear();
@@ -118,6 +122,10 @@ impl Tables {
         }
         self.undo.clear();
         self.logs.clear();
+        self.accounts.shrink_to(Self::KEPT_ENTRIES);
+        self.slots.shrink_to(Self::KEPT_ENTRIES);
+        self.transient.shrink_to(Self::KEPT_ENTRIES);
+        self.undo.shrink_to(Self::KEPT_ENTRIES);
         self.refund = 0;
         self.burnt = U256::ZERO;
     }

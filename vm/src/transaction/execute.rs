@@ -49,7 +49,6 @@ impl Vm {
         transaction: &Transaction,
         tracer: &mut T,
     ) -> Result<Execution, Refusal> {
-        self.buffers.reset();
         let mut journal = Journal::new(host, &mut self.code_cache, &mut self.tables);
         let sender = journal.load(&transaction.sender);
         let gas_price = validate(transaction, block, journal.account(sender), rules)?;
@@ -61,7 +60,9 @@ impl Vm {
             blob_hashes: transaction.blobs.as_ref().map_or(&[], |blobs| &blobs.hashes),
         };
         let machine = Machine { buffers: &mut self.buffers, journal, environment, tracer };
-        Ok(Run { machine, transaction, sender, price: gas_price }.execute())
+        let execution = Run { machine, transaction, sender, price: gas_price }.execute();
+        self.buffers.reset();
+        Ok(execution)
     }
 }
 
