@@ -84,6 +84,8 @@ enum Entry {
 pub struct ModelLedger {
     archive: SharedArchive,
     genesis: Header,
+    /// The root of the empty list of transactions, which all blocks of the model have.
+    no_transactions: B256,
     log: Vec<Entry>,
     synced: usize,
     /// Executed blocks above the genesis block.
@@ -96,7 +98,8 @@ const FIRST_ROOT: B256 = B256::repeat_byte(7);
 impl ModelLedger {
     /// An empty log.
     pub fn new(genesis: Header, archive: SharedArchive) -> Self {
-        Self { archive, genesis, log: Vec::new(), synced: 0, chain: Vec::new() }
+        let no_transactions = transactions_root(&[]);
+        Self { archive, genesis, no_transactions, log: Vec::new(), synced: 0, chain: Vec::new() }
     }
 
     fn root(archive: &Archive, hash: BlockHash) -> B256 {
@@ -142,7 +145,7 @@ impl Ledger for ModelLedger {
             position: chain_position(template.height.0),
             height: template.height,
             millis: (template.time.0 % 1000) as u16,
-            transactions_root: transactions_root(&[]),
+            transactions_root: self.no_transactions,
             state_root: Self::next_root(root, template.height, template.recipient),
             receipts_root: B256::ZERO,
             logs_bloom: Bloom::ZERO,

@@ -79,8 +79,10 @@ impl<L: Ledger> World<'_, L> {
     pub(super) fn is_over(&self) -> bool {
         let Some(calm) = self.calm_at else { return false };
         let now = self.scheduler.now();
-        let has_grown = self.facts.height(self.public_tip()) > self.calm_height;
-        now >= calm.plus_ms(CONVERGE_MS + STAY_MS) && (has_grown || now >= calm.plus_ms(BLOCK_MS))
+        if now < calm.plus_ms(CONVERGE_MS + STAY_MS) {
+            return false;
+        }
+        now >= calm.plus_ms(BLOCK_MS) || self.facts.height(self.public_tip()) > self.calm_height
     }
 
     /// At the end of a run: still together, if blocks still take their time, and higher than before.

@@ -16,6 +16,7 @@ use std::rc::Rc;
 
 use alloy_primitives::{Address, B256};
 use synod_types::genesis::ProofOfWork as Parameters;
+use synod_types::hash::sha256d;
 use synod_types::{BlockHash, Header};
 
 use self::attacker::Attacker;
@@ -289,9 +290,11 @@ fn short(hash: BlockHash) -> u64 {
 /// A body's block again, with its header's nonce replaced until it has work; `None` after `tries` hashes.
 fn grind(block: &mut synod_types::Block, first: u32, tries: u32) -> Option<Body> {
     let target = crate::pow::Target::from_compact(block.header.bits).ok()?;
+    let mut bytes = block.header.to_bytes();
     for nonce in first..first.saturating_add(tries) {
-        block.header.nonce = nonce;
-        if target.is_met_by(block.header.hash()) {
+        bytes[76..].copy_from_slice(&nonce.to_le_bytes());
+        if target.is_met_by(BlockHash(sha256d(&bytes))) {
+            block.header.nonce = nonce;
             return Some(Body::from_block(block));
         }
     }
