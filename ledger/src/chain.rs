@@ -168,7 +168,7 @@ impl<H: BlockHistory> Ledger<H> {
     /// Checks transactions' forms and signatures, in one batch for those that `door` does not remember.
     pub fn verify(
         &mut self,
-        transactions: Vec<Transaction>,
+        transactions: &[Transaction],
         door: &dyn Door,
     ) -> Vec<Result<VerifiedTransaction, TransactionError>> {
         verify(transactions, &self.rules, door, &mut self.randomness)
@@ -300,7 +300,7 @@ impl<H: BlockHistory> Ledger<H> {
     }
 
     fn proposal_of(&mut self, block: &Block, door: &dyn Door) -> Result<Proposal, Refused> {
-        let verdicts = self.verify(block.transactions.clone(), door).into_iter().enumerate();
+        let verdicts = self.verify(&block.transactions, door).into_iter().enumerate();
         let transactions: Result<Vec<_>, _> = verdicts
             .map(|(index, verdict)| verdict.map_err(|error| Refused::Transaction { index, error }))
             .collect();

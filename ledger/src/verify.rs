@@ -77,14 +77,14 @@ fn digest(transaction: &Transaction) -> B256 {
 
 /// The verdict on each transaction, in order; those that `door` does not remember are checked in one batch.
 pub fn verify<R: CryptoRng>(
-    transactions: Vec<Transaction>,
+    transactions: &[Transaction],
     rules: &Rules,
     door: &dyn Door,
     randomness: &mut R,
 ) -> Vec<Result<VerifiedTransaction, TransactionError>> {
     let known: Vec<_> = transactions.iter().map(|transaction| door.verified(transaction)).collect();
-    let unknown = transactions.into_iter().zip(&known).filter(|(_, known)| known.is_none());
-    let unknown = unknown.map(|(transaction, _)| transaction).collect();
+    let unknown = transactions.iter().zip(&known).filter(|(_, known)| known.is_none());
+    let unknown = unknown.map(|(transaction, _)| transaction.clone()).collect();
     let mut verdicts = verify_transactions(unknown, rules.chain_id, rules.genesis, randomness).into_iter();
     let mut next = || verdicts.next().expect("one verdict for each unknown transaction");
     known.into_iter().map(|known| known.map_or_else(&mut next, Ok)).collect()
@@ -117,7 +117,7 @@ mod tests {
         signed.signature.0[3] ^= 1;
         let offered = vec![good.transaction().clone(), Transaction::Native(signed)];
         let mut randomness = rand_chacha::ChaCha20Rng::seed_from_u64(1);
-        let verdicts = verify(offered, &rules, &cache, &mut randomness);
+        let verdicts = verify(&offered, &rules, &cache, &mut randomness);
         assert_eq!(verdicts, [Ok(good), Err(TransactionError::BadSignature)]);
     }
 
