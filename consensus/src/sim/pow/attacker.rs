@@ -17,7 +17,7 @@ use crate::sim::ledger::{Ledger, Template};
 use crate::sim::swarm::{Fault, Swarm};
 
 /// Hashes in one mining event of the attacker.
-const HASHES: u32 = 4;
+const HASHES: u32 = 1;
 /// Milliseconds between two floods.
 const ATTACK_MS: (u64, u64) = (200, 2_000);
 /// Headers in one flood.
