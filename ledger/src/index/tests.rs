@@ -10,7 +10,7 @@ use crate::store::memory::MemoryPages;
 use crate::testing::{account, genesis, key, transfer};
 use crate::{Ledger, MemoryHistory, Options};
 
-const BLOCKS: u64 = 60;
+const BLOCKS: u64 = 36;
 
 /// The blocks of a chain in which everybody pays everybody, oldest first, without the genesis block.
 fn blocks() -> Vec<Arc<Executed>> {
