@@ -29,6 +29,8 @@ pub(crate) enum Exit {
     Indeterminate = 5,
     /// A proof, a signature or a network's name does not hold.
     Verification = 6,
+    /// The simulator found a broken rule.
+    Violation = 7,
     /// Ctrl-C.
     Interrupted = 130,
 }

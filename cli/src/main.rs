@@ -54,6 +54,9 @@ enum Command {
     Node(commands::node::NodeCommand),
     #[command(subcommand)]
     Testnet(commands::testnet::TestnetCommand),
+    Sim(commands::sim::Sim),
+    #[command(subcommand)]
+    Bench(commands::bench::Bench),
     Doctor(commands::doctor::Doctor),
     Completions(commands::completions::Completions),
 }
@@ -70,6 +73,8 @@ fn main() -> ExitCode {
         Command::Mine(command) => command.run(&context),
         Command::Node(command) => command.run(&context),
         Command::Testnet(command) => command.run(&context),
+        Command::Sim(command) => command.run(&context),
+        Command::Bench(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context),
         Command::Completions(command) => command.run(Synod::command(), &context),
     };

@@ -280,6 +280,12 @@ pub(crate) fn is_ledgers(code: ErrorCode) -> bool {
     )
 }
 
+/// Whether a refusal is about the node's moment, not about the transaction.
+pub(crate) fn is_passing(code: ErrorCode) -> bool {
+    use ErrorCode::{Busy, Internal, LimitExceeded, NotReady};
+    matches!(code, Busy | Internal | LimitExceeded | NotReady)
+}
+
 /// Turns any call's result into a command's.
 pub(crate) trait Settle<T> {
     /// The value, or the failure that ends the command.

@@ -20,7 +20,7 @@ use synod_types::hash::sha256;
 use synod_types::{Address, U256};
 
 use super::chain::hash_rate;
-use crate::client::{CallError, Node, interrupt};
+use crate::client::{CallError, Node, interrupt, is_passing};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
@@ -186,12 +186,11 @@ impl<'a> Dig<'a> {
         while blocks.is_none_or(|blocks| self.found < blocks) && !interrupt::flag().load(Ordering::Relaxed) {
             match events.recv_timeout(TICK) {
                 Ok(Event::Template(template)) => self.search(template)?,
-                Ok(Event::NoTemplate(CallError::Refused(refusal))) => {
-                    return Err(CallError::Refused(refusal).into());
-                }
-                Ok(Event::NoTemplate(_)) => {
+                Ok(Event::NoTemplate(error)) if is_lasting(&error) => return Err(error.into()),
+                Ok(Event::NoTemplate(error)) => {
                     self.miner.clear();
-                    self.progress.say("the node does not answer; waiting for it");
+                    self.template = None;
+                    self.progress.say(format!("{}; waiting", Failure::from(error)));
                 }
                 Ok(Event::Search(Report::Solved(solution))) => self.solve(&solution)?,
                 Ok(Event::Search(Report::Exhausted(_))) => self.renew()?,
@@ -203,8 +202,14 @@ impl<'a> Dig<'a> {
     }
 
     fn search(&mut self, template: Box<TemplateView>) -> Outcome<()> {
+        let searched = self.template.as_ref().map(|searched| &searched.template_id);
+        if searched == Some(&template.template_id) {
+            return Ok(());
+        }
         self.jobs += 1;
-        self.miner.search(job(&template, JobId(self.jobs), self.first_extra_nonce)?);
+        // A template that comes back after a solution was stale is searched where it was not yet.
+        let first = self.first_extra_nonce + self.jobs * EXTRA_NONCES;
+        self.miner.search(job(&template, JobId(self.jobs), first)?);
         self.template = Some(template);
         Ok(())
     }
@@ -234,6 +239,7 @@ impl<'a> Dig<'a> {
             }
             Err(refused) => return Err(refused.into()),
         }
+        self.template = None;
         self.renew()
     }
 
@@ -241,7 +247,8 @@ impl<'a> Dig<'a> {
     fn renew(&mut self) -> Outcome<()> {
         match self.node.template(self.reward_to, None) {
             Ok(template) => self.search(Box::new(template)),
-            Err(CallError::Refused(refusal)) => Err(CallError::Refused(refusal).into()),
+            Err(error) if is_lasting(&error) => Err(error.into()),
+            // The thread that follows templates brings the next one.
             Err(_) => Ok(()),
         }
     }
@@ -284,6 +291,11 @@ impl<'a> Dig<'a> {
             reward_to: format_address(&self.reward_to),
         }
     }
+}
+
+/// Whether it is no use to ask again: the node said no, and not only for the moment.
+fn is_lasting(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(refusal) if !is_passing(refusal.code))
 }
 
 /// The search that a template asks for.

@@ -1,9 +1,11 @@
 //! The subcommands, a file or a folder each.
 
+pub(crate) mod bench;
 pub(crate) mod chain;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod mine;
 pub(crate) mod node;
+pub(crate) mod sim;
 pub(crate) mod testnet;
 pub(crate) mod wallet;

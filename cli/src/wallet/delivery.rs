@@ -12,7 +12,7 @@ use synod_node::rpc::types::{ErrorCode, TransactionStatus, TransactionStatusView
 use synod_types::TransactionId;
 
 use super::outbox::{Outbox, Record, Slot};
-use crate::client::{CallError, Node, Settle, is_ledgers, refused};
+use crate::client::{CallError, Node, Settle, is_ledgers, is_passing, refused};
 use crate::failure::{Exit, Failure, Outcome};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -112,7 +112,7 @@ impl Delivery<'_> {
                     progress.say("no answer; asking again");
                 }
             }
-            self.pause(begun, record.id, RETRY_EVERY)?;
+            self.pause(begun, RETRY_EVERY, record.id, || self.no_progress(record.id, 0))?;
         }
     }
 
@@ -156,7 +156,7 @@ impl Delivery<'_> {
                     progress.say("the node does not answer; still looking");
                 }
             }
-            self.pause(last_progress, id, LOOK_EVERY)?;
+            self.pause(last_progress, LOOK_EVERY, id, || self.no_progress(id, last_depth))?;
         }
     }
 
@@ -230,18 +230,37 @@ impl Delivery<'_> {
         Err(stuck(record, &refused(refusal)))
     }
 
-    fn pause(&self, since: Instant, id: TransactionId, duration: Duration) -> Outcome<()> {
+    fn pause(
+        &self,
+        since: Instant,
+        duration: Duration,
+        id: TransactionId,
+        give_up: impl FnOnce() -> Failure,
+    ) -> Outcome<()> {
         if since.elapsed() >= self.timeout {
-            return Err(still_pending(id, self.timeout));
+            return Err(give_up());
         }
         self.node.pause(duration).map_err(|_| interrupted(id))
     }
-}
 
-/// Whether a refusal is about the node's moment, not about the transaction.
-fn is_passing(code: ErrorCode) -> bool {
-    use ErrorCode::{Busy, Internal, LimitExceeded, NotReady};
-    matches!(code, Busy | Internal | LimitExceeded | NotReady)
+    fn no_progress(&self, id: TransactionId, depth: u64) -> Failure {
+        let seconds = self.timeout.as_secs();
+        let (message, hint) = match depth {
+            0 => (
+                format!("still pending: {id} (no progress for {seconds} s)"),
+                format!(
+                    "the same send again waits for this payment, it does not pay twice; `synod wallet bump {id}` offers more"
+                ),
+            ),
+            _ => (
+                format!("still pending: {id} (in a block, {depth} deep, and no deeper for {seconds} s)"),
+                format!("`synod chain tx {id}` tells how deep it is; `synod doctor` why no block comes"),
+            ),
+        };
+        Failure::new(Exit::Indeterminate, "still_pending", message)
+            .hint(hint)
+            .details(serde_json::json!({"id": id.to_string(), "depth": depth}))
+    }
 }
 
 /// Whether after this refusal no block can include the transaction any more.
@@ -253,13 +272,6 @@ fn say_depth(progress: &Progress, view: &TransactionStatusView, settled_depth: u
     let height = view.height.map(|height| height.to_string()).unwrap_or_default();
     let depth = view.depth.unwrap_or_default();
     progress.say(format!("in block {height}, {depth} of {settled_depth}"));
-}
-
-fn still_pending(id: TransactionId, timeout: Duration) -> Failure {
-    let message = format!("still pending: {id} (no progress for {} s)", timeout.as_secs());
-    Failure::new(Exit::Indeterminate, "still_pending", message)
-        .hint(format!("`synod chain tx {id}` tells; the same send again waits for this payment, it does not pay twice; `synod wallet bump {id}` offers more"))
-        .details(serde_json::json!({"id": id.to_string()}))
 }
 
 fn interrupted(id: TransactionId) -> Failure {

@@ -1,0 +1,370 @@
+//! `synod sim`: the deterministic simulator, one seed or many.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use synod_consensus::sim::{self, Fault, Options, RangeReport, Report};
+
+use crate::context::Context;
+use crate::failure::{Exit, Failure, Outcome};
+
+/// Run whole networks in virtual time, under every fault
+///
+/// One seed tells one story, always the same. A range of seeds looks for a story in which a rule breaks;
+/// each find comes with the command that tells it again.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  synod sim --protocol pow --seed 7 --trace\n  synod sim --protocol pow --seeds 0..1000000 --for 30m --jobs 2 --report report.json"
+)]
+pub(crate) struct Sim {
+    /// Whose networks
+    #[arg(long, default_value = "pow", value_parser = ["pow"])]
+    protocol: String,
+    /// One seed
+    #[arg(long, conflicts_with = "seeds", required_unless_present_any = ["seeds", "mutants"])]
+    seed: Option<u64>,
+    /// A range of seeds: 0..1000
+    #[arg(long, value_parser = parse_range)]
+    seeds: Option<(u64, u64)>,
+    /// Stop after this long: 90s, 30m, 2h
+    #[arg(long = "for", value_parser = parse_duration, requires = "seeds", value_name = "TIME")]
+    duration: Option<Duration>,
+    /// How many threads
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: u16,
+    /// Write findings and progress there; the same file resumes the range
+    #[arg(long, requires = "seeds", value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Honest nodes; drawn from the seed otherwise
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// The height at which faults end and healing begins
+    #[arg(long, default_value_t = 24)]
+    blocks: u64,
+    /// Fault classes to leave out
+    #[arg(long, value_delimiter = ',', value_parser = parse_fault)]
+    without: Vec<Fault>,
+    /// Exactly these fault classes
+    #[arg(long, value_delimiter = ',', value_parser = parse_fault)]
+    only: Option<Vec<Fault>>,
+    /// Print what happens, line by line
+    #[arg(long)]
+    trace: bool,
+    /// Look for a shorter story of a violation
+    #[arg(long, requires = "seed")]
+    shrink: bool,
+    /// Switch a wrong line on (in a binary built with the feature `mutants`)
+    #[arg(long, value_name = "ID")]
+    mutant: Option<String>,
+    /// Run every wrong line until it is caught, and print the table (same feature)
+    #[arg(long, conflicts_with_all = ["seed", "seeds"])]
+    mutants: bool,
+}
+
+/// What `--report` holds: one report for each worker.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    from: u64,
+    to: u64,
+    workers: Vec<RangeReport>,
+}
+
+impl Sim {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// Exit code 7 for a violation.
+    pub(crate) fn run(self, context: &Context) -> Outcome<()> {
+        if self.mutants {
+            return mutant_table(context);
+        }
+        if self.mutant.is_some() && !cfg!(feature = "mutants") {
+            return Err(no_mutants());
+        }
+        match (self.seed, self.seeds) {
+            (Some(seed), _) => self.one(seed, context),
+            (None, Some((from, to))) => self.many(from, to, context),
+            (None, None) => Err(Failure::usage("seeds", "give --seed N or --seeds A..B")),
+        }
+    }
+
+    fn options(&self, seed: u64) -> Options {
+        Options {
+            seed,
+            nodes: self.nodes,
+            blocks: self.blocks,
+            without: self.without.clone(),
+            only: self.only.clone(),
+            trace: self.trace,
+            mutant: self.mutant.clone(),
+        }
+    }
+
+    fn one(&self, seed: u64, context: &Context) -> Outcome<()> {
+        let options = self.options(seed);
+        let mut report = with_mutant(self.mutant.as_deref(), || sim::run(&options));
+        if self.shrink && report.violation.is_some() {
+            report = with_mutant(self.mutant.as_deref(), || sim::shrink(&report, 200));
+        }
+        let violation = report.violation.clone();
+        context.output.result(&One(report));
+        match violation {
+            Some(violation) => Err(violated(1, &violation.message)),
+            None => Ok(()),
+        }
+    }
+
+    fn many(&self, from: u64, to: u64, context: &Context) -> Outcome<()> {
+        let mut saved = self.resume(from, to)?;
+        let progress = context.output.progress("simulating");
+        let deadline = self.duration.map(|duration| Instant::now() + duration);
+        let begun = Instant::now();
+        let already: u64 = saved.workers.iter().map(|report| report.events).sum();
+        let stride = saved.workers.len() as u64;
+        while saved.workers.iter().any(|report| report.next_seed < to)
+            && deadline.is_none_or(|deadline| Instant::now() < deadline)
+        {
+            // A second's work each, then a look at the clock, the report file and the people.
+            let slice = Instant::now() + Duration::from_secs(1);
+            thread::scope(|scope| {
+                for report in &mut saved.workers {
+                    let template = self.options(0);
+                    scope.spawn(move || {
+                        with_mutant(template.mutant.clone().as_deref(), || {
+                            sim::run_range(report, &template, to, stride, |_| Instant::now() < slice);
+                        });
+                    });
+                }
+            });
+            if let Some(path) = &self.report {
+                write_report(path, &saved)?;
+            }
+            let runs: u64 = saved.workers.iter().map(|report| report.runs).sum();
+            let found: usize = saved.workers.iter().map(|report| report.violations.len()).sum();
+            progress.say(format!("{runs} runs, {found} violations"));
+        }
+        drop(progress);
+        let mut whole = RangeReport::starting_at(from);
+        let next_seed = saved.workers.iter().map(|report| report.next_seed).min().unwrap_or(from);
+        for worker in saved.workers {
+            whole.merge(worker);
+        }
+        whole.next_seed = next_seed.min(to);
+        let seconds = begun.elapsed().as_secs_f64();
+        let per_second = (whole.events.saturating_sub(already)) as f64 / seconds.max(1e-9);
+        let violation = whole.violations.first().and_then(|report| report.violation.clone());
+        let found = whole.violations.len();
+        context.output.result(&Many {
+            report: whole,
+            seconds,
+            events_per_second: per_second,
+            jobs: self.jobs,
+        });
+        match violation {
+            Some(violation) => Err(violated(found, &violation.message)),
+            None => Ok(()),
+        }
+    }
+
+    fn resume(&self, from: u64, to: u64) -> Outcome<Saved> {
+        let fresh = || Saved {
+            from,
+            to,
+            workers: (0..u64::from(self.jobs)).map(|job| RangeReport::starting_at(from + job)).collect(),
+        };
+        let Some(path) = self.report.as_ref().filter(|path| path.exists()) else { return Ok(fresh()) };
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+        let saved: Saved = serde_json::from_str(&text).map_err(|error| {
+            Failure::usage("report", format!("{} is no report of this command: {error}", path.display()))
+        })?;
+        if saved.workers.len() != usize::from(self.jobs) || (saved.from, saved.to) != (from, to) {
+            return Err(Failure::usage(
+                "report",
+                format!(
+                    "{} is of seeds {}..{} with {} jobs",
+                    path.display(),
+                    saved.from,
+                    saved.to,
+                    saved.workers.len()
+                ),
+            )
+            .hint("give the same range and jobs to resume, or another file to start afresh"));
+        }
+        Ok(saved)
+    }
+}
+
+fn write_report(path: &Path, saved: &Saved) -> Outcome<()> {
+    let text = serde_json::to_string_pretty(saved).expect("reports serialize");
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text)
+        .and_then(|()| std::fs::rename(&beside, path))
+        .map_err(|error| Failure::file(path, &error))
+}
+
+fn violated(count: usize, first: &str) -> Failure {
+    Failure::new(Exit::Violation, "violation", format!("{count} violations; the first: {first}"))
+}
+
+fn with_mutant<R>(id: Option<&str>, body: impl FnOnce() -> R) -> R {
+    match id {
+        Some(id) => synod_types::mutant::with(id, body),
+        None => body(),
+    }
+}
+
+fn no_mutants() -> Failure {
+    Failure::usage("no_mutants", "this binary has no mutants in it")
+        .hint("build one: cargo build --release --bin synod --features mutants")
+}
+
+#[cfg(not(feature = "mutants"))]
+fn mutant_table(_: &Context) -> Outcome<()> {
+    Err(no_mutants())
+}
+
+#[cfg(feature = "mutants")]
+fn mutant_table(context: &Context) -> Outcome<()> {
+    let progress = context.output.progress("hunting mutants");
+    let fates = sim::mutants::table(2_000);
+    drop(progress);
+    let survivors = fates.iter().filter(|fate| fate.oracle.is_none()).count();
+    context.output.result(&Fates { fates });
+    if survivors > 0 {
+        return Err(violated(survivors, "a mutant survived"));
+    }
+    Ok(())
+}
+
+#[cfg(feature = "mutants")]
+#[derive(Serialize)]
+struct Fates {
+    fates: Vec<sim::mutants::Fate>,
+}
+
+#[cfg(feature = "mutants")]
+impl fmt::Display for Fates {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for fate in &self.fates {
+            let oracle = fate.oracle.as_deref().unwrap_or("SURVIVED");
+            writeln!(formatter, "{oracle:<9} {:>5} seeds  {:<26} {}", fate.seeds, fate.mutant, fate.meaning)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct One(Report);
+
+impl fmt::Display for One {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0;
+        for line in &report.trace {
+            writeln!(formatter, "{line}")?;
+        }
+        let faults: Vec<&str> = report.faults.iter().map(|fault| fault.name()).collect();
+        let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(", ") };
+        writeln!(
+            formatter,
+            "seed      {} with {} nodes, faults: {faults}",
+            report.options.seed, report.nodes
+        )?;
+        writeln!(
+            formatter,
+            "ran       {} events in {} s of virtual time, {} blocks",
+            report.events,
+            report.virtual_ms / 1000,
+            report.blocks
+        )?;
+        let coverage: Vec<String> =
+            report.coverage.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        writeln!(formatter, "happened  {}", coverage.join(", "))?;
+        writeln!(formatter, "trace     {}", report.trace_hash)?;
+        match &report.violation {
+            None => write!(formatter, "holds     every rule"),
+            Some(broken) => write!(
+                formatter,
+                "BROKEN    {} at {} ms: {}\nreplay    {}",
+                broken.oracle, broken.at_ms, broken.message, report.command
+            ),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Many {
+    #[serde(flatten)]
+    report: RangeReport,
+    seconds: f64,
+    events_per_second: f64,
+    jobs: u16,
+}
+
+impl fmt::Display for Many {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.report;
+        writeln!(
+            formatter,
+            "runs        {} up to seed {}, {} of them short",
+            report.runs, report.next_seed, report.short_runs
+        )?;
+        writeln!(
+            formatter,
+            "events      {} in all; {:.0} a second on {} threads",
+            report.events, self.events_per_second, self.jobs
+        )?;
+        for (name, runs) in &report.coverage {
+            writeln!(formatter, "  {name:<24} in {runs} runs")?;
+        }
+        write!(formatter, "violations  {}", report.violations.len())?;
+        for found in &report.violations {
+            let message = found.violation.as_ref().map_or("", |violation| violation.message.as_str());
+            write!(formatter, "\n  {message}\n  replay: {}", found.command)?;
+        }
+        Ok(())
+    }
+}
+
+fn parse_range(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || "write a range of seeds: 0..1000".to_owned();
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let range: (u64, u64) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    if range.0 < range.1 { Ok(range) } else { Err("the range is empty".to_owned()) }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a time such as 90s, 30m or 2h".to_owned();
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn parse_fault(text: &str) -> Result<Fault, String> {
+    Fault::ALL.iter().copied().find(|fault| fault.name() == text).ok_or_else(|| {
+        let names: Vec<&str> = Fault::ALL.iter().map(|fault| fault.name()).collect();
+        format!("no such fault; there are {}", names.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_and_times_are_read() {
+        assert_eq!(parse_range("0..10"), Ok((0, 10)));
+        assert!(parse_range("10..0").is_err() && parse_range("10").is_err());
+        assert_eq!(parse_duration("30m"), Ok(Duration::from_secs(1800)));
+        assert!(parse_duration("30").is_err() && parse_duration("m").is_err());
+    }
+}
