@@ -113,11 +113,7 @@ impl Mine {
             drop(received);
             outcome.map(|()| dig.sum())
         })?;
-        if context.output.is_json() {
-            context.output.line(&mined)
-        } else {
-            context.output.result(&mined)
-        }
+        context.output.result(&mined);
         Ok(())
     }
 }
@@ -224,7 +220,7 @@ impl<'a> Dig<'a> {
             self.node.solve(&template.template_id, solution.extra_nonce, solution.time_s(), solution.nonce());
         match answer {
             Ok(view) if view.outcome == SolveOutcome::Accepted => {
-                self.celebrate(view.block_hash.map(|hash| hash.to_string()))
+                self.celebrate(view.block_hash.map(|hash| hash.to_string()));
             }
             Ok(view) if view.outcome == SolveOutcome::Wrong => {
                 let reason = view.reason.unwrap_or_default();
@@ -235,7 +231,7 @@ impl<'a> Dig<'a> {
             }
             // Another miner was faster, or the node is gone for a moment: a new template tells.
             Ok(_) | Err(CallError::Silent(_) | CallError::Unreachable(_) | CallError::Interrupted) => {
-                self.stale += 1
+                self.stale += 1;
             }
             Err(refused) => return Err(refused.into()),
         }

@@ -99,7 +99,7 @@ impl Delivery<'_> {
                 Ok(_) => return Ok(()),
                 Err(CallError::Interrupted) => return Err(interrupted(record.id)),
                 Err(CallError::Refused(refusal)) if is_passing(refusal.code) => {
-                    progress.say(&refusal.message)
+                    progress.say(&refusal.message);
                 }
                 Err(CallError::Refused(refusal)) if !doubtful => {
                     self.outbox.remove([record])?;

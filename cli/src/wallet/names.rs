@@ -85,7 +85,7 @@ pub(crate) enum Signer {
     /// A key under a password.
     Stored(Box<StoredKey>),
     /// `devN` of a test network.
-    Dev(Name, SecretKey),
+    Dev(Name, Box<SecretKey>),
 }
 
 impl Signer {
@@ -137,7 +137,7 @@ impl Names {
         }
         match text.parse::<Name>().ok().and_then(|name| Some((name.dev_index()?, name))) {
             Some((index, name)) if self.testnet => {
-                Ok(Signer::Dev(name, synod_testnet::accounts::dev_key(index)))
+                Ok(Signer::Dev(name, Box::new(synod_testnet::accounts::dev_key(index))))
             }
             Some((_, name)) => Err(Failure::usage(
                 "dev_account",

@@ -335,7 +335,7 @@ fn solve(params: &Value, shared: &Shared) -> Answer {
     let number = |index: usize| params[index].as_u64().unwrap() as u32;
     let extra_nonce = params[1].as_str().unwrap().parse().unwrap();
     let header = header(state.height + 1, extra_nonce, number(2), number(3));
-    let outcome = if params[0] != state.height.to_string() {
+    let outcome = if params[0].as_str() != Some(state.height.to_string().as_str()) {
         SolveOutcome::Stale
     } else if header.hash().to_number() <= TARGET << 232 {
         SolveOutcome::Accepted

@@ -51,7 +51,7 @@ impl New {
         keystore.demand_free(&name)?;
         let password = self.password.choose(name.as_ref(), &context.output)?;
         let words = Words::from_entropy(&*random_secret()?);
-        let key = keystore.create(&name, &*words.account_seed(0), &password)?;
+        let key = keystore.create(&name, &words.account_seed(0), &password)?;
         put_label(context, &key, self.label.as_deref())?;
         context.output.result(&Created {
             name: name.to_string(),

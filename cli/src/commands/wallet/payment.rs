@@ -88,7 +88,7 @@ impl Payment<'_> {
 pub(super) fn open(signer: &Signer, password: &PasswordSource) -> Outcome<SecretKey> {
     match signer {
         Signer::Stored(key) => key.open(&password.ask(key.name.as_ref())?),
-        Signer::Dev(_, key) => Ok(key.clone()),
+        Signer::Dev(_, key) => Ok((**key).clone()),
     }
 }
 
