@@ -281,14 +281,19 @@ mod address_text {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(value: &Option<Address>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Address>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             Some(address) => serializer.serialize_str(&format_address(address)),
             None => serializer.serialize_str(""),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Address>, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.is_empty() {
             return Ok(None);
@@ -305,7 +310,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("node.toml");
         std::fs::write(&path, text).expect("written");
-        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let find =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         Config::load_with(&path, find).map_err(|error| error.to_string())
     }
 
@@ -319,7 +325,8 @@ mod tests {
 
     #[test]
     fn the_environment_wins_over_the_file() {
-        let config = load("[rpc]\nlisten = \"127.0.0.1:1\"", &[("SYNOD_RPC_LISTEN", "127.0.0.1:2")]).expect("valid");
+        let config =
+            load("[rpc]\nlisten = \"127.0.0.1:1\"", &[("SYNOD_RPC_LISTEN", "127.0.0.1:2")]).expect("valid");
         assert_eq!(config.rpc.listen, loopback(2));
         let error = load("", &[("SYNOD_RPC_LISTEN", "here")]).expect_err("no address");
         assert!(error.contains("SYNOD_RPC_LISTEN"), "{error}");

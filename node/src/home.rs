@@ -159,6 +159,11 @@ fn read_key(path: &Path) -> Result<SecretKey, HomeError> {
     Ok(SecretKey::from_seed(&seed))
 }
 
+/// Whether a process holds the folder's lock.
+pub fn is_locked(folder: &Path) -> bool {
+    matches!(take_lock(folder), Err(HomeError::Locked(_)))
+}
+
 fn take_lock(folder: &Path) -> Result<File, HomeError> {
     let path = folder.join(LOCK_FILE);
     let file = OpenOptions::new()
@@ -200,8 +205,10 @@ mod tests {
     fn a_second_process_is_told_to_wait() {
         let folder = folder_with_genesis();
         let first = Home::open(folder.path()).expect("free");
+        assert!(is_locked(folder.path()));
         assert!(matches!(Home::open(folder.path()), Err(HomeError::Locked(_))));
         drop(first);
+        assert!(!is_locked(folder.path()));
         assert!(Home::open(folder.path()).is_ok());
     }
 

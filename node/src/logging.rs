@@ -44,7 +44,8 @@ pub enum LoggingError {
 /// # Errors
 /// [`LoggingError`].
 pub fn start(config: &LogConfig, file: Option<&Path>) -> Result<(), LoggingError> {
-    let filter = EnvFilter::try_new(&config.level)
+    // Gossip warns of every message that it already carries, which is what keeps it from sending twice.
+    let filter = EnvFilter::try_new(format!("libp2p_gossipsub=error,{}", config.level))
         .map_err(|error| LoggingError::Level { level: config.level.clone(), problem: error.to_string() })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(true);
     let started = match (file, config.format) {

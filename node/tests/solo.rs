@@ -1,5 +1,7 @@
 //! One real node in this process: it mines, takes a transfer over RPC, stops, and still knows it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::SocketAddr;
 use std::path::Path;
 

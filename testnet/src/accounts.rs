@@ -57,6 +57,9 @@ mod tests {
         assert_eq!(funded().len(), 20);
         let (name, address) = dev_accounts().swap_remove(0);
         assert_eq!(name, "dev0");
-        assert_eq!(synod_types::address::format_address(&address), "GOLDEN");
+        assert_eq!(
+            synod_types::address::format_address(&address),
+            "0xCae9A72D31695F0D84FD1080CfCc1E6FC71d9883"
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use synod_node::rpc::types::{AccountView, BlockReference, BlockView, FeesView, StatusView, SubmitView, TransactionStatusView};
+use synod_node::rpc::types::{
+    AccountView, BlockReference, BlockView, FeesView, StatusView, SubmitView, TransactionStatusView,
+};
 use synod_types::address::format_address;
 use synod_types::{Address, Transaction, TransactionId};
 
@@ -36,7 +38,11 @@ impl Client {
         &self.name
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: &str, parameters: Vec<Value>) -> Result<T, TestnetError> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        parameters: Vec<Value>,
+    ) -> Result<T, TestnetError> {
         use jsonrpsee_core::client::ClientT;
         self.http
             .request(method, parameters)

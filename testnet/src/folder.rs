@@ -125,10 +125,8 @@ impl Folder {
             write_text(&folder.join(home::GENESIS_FILE), &plan.genesis.to_json())?;
             write_text(&folder.join("node.toml"), &node.config.to_toml())?;
             let key = folder.join(home::NODE_KEY_FILE);
-            home::write_key(&key, &node.key_seed).map_err(|error| TestnetError::Damaged {
-                path: key.clone(),
-                problem: error.to_string(),
-            })?;
+            home::write_key(&key, &node.key_seed)
+                .map_err(|error| TestnetError::Damaged { path: key.clone(), problem: error.to_string() })?;
         }
         let endpoints = endpoints(&self.root, plan);
         write_json(&self.root.join("endpoints.json"), &endpoints)?;

@@ -76,6 +76,11 @@ impl Load {
         &self.acknowledged
     }
 
+    /// How many transfers were submitted and are not acknowledged.
+    pub fn waiting(&self) -> usize {
+        self.payers.iter().map(|payer| payer.waiting.len()).sum()
+    }
+
     /// Tops every payer up to its window through `client`. A refusal or a dead node is no error: the same
     /// bytes are submitted again on the next call, which is idempotent.
     pub async fn submit(&mut self, client: &Client) {
@@ -84,10 +89,11 @@ impl Load {
         for payer in &mut self.payers {
             for nonce in payer.done..payer.done.saturating_add(WINDOW) {
                 let (chain_id, genesis) = (self.chain_id, self.genesis);
+                let is_new = !payer.waiting.contains_key(&nonce);
                 let (_, transaction) = payer.waiting.entry(nonce).or_insert_with(|| {
                     transfer(&payer.key, chain_id, genesis, nonce, fee, fees.suggested_tip)
                 });
-                if client.submit(transaction).await.is_ok() {
+                if client.submit(transaction).await.is_ok() && is_new {
                     self.submitted += 1;
                 }
             }

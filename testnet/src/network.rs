@@ -137,15 +137,13 @@ impl Testnet {
         // All get the signal before any is waited for.
         let running: Vec<&Endpoint> =
             endpoints.nodes.iter().filter(|node| process::running_pid(node).is_some()).collect();
-        for node in &running {
-            if let Some(pid) = process::running_pid(node) {
-                let signal =
-                    if kill { rustix::process::Signal::KILL } else { rustix::process::Signal::TERM };
-                process::signal(pid, signal);
-            }
+        let pids: Vec<i32> = running.iter().filter_map(|node| process::running_pid(node)).collect();
+        for pid in &pids {
+            let signal = if kill { rustix::process::Signal::KILL } else { rustix::process::Signal::TERM };
+            process::signal(*pid, signal);
         }
-        for node in &running {
-            process::stop(node, kill)?;
+        for (node, pid) in running.iter().zip(pids) {
+            process::wait_gone(node, pid)?;
         }
         let mut network = folder.network()?;
         if let Some(control) = network.proxy_control.take() {
@@ -183,7 +181,11 @@ impl Testnet {
     pub fn find(&self, name: &str) -> Result<Endpoint, TestnetError> {
         let nodes = read_endpoints(&self.root)?.nodes;
         let known = nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
-        let full = if name.bytes().all(|byte| byte.is_ascii_digit()) { format!("node{name}") } else { name.to_owned() };
+        let full = if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            format!("node{name}")
+        } else {
+            name.to_owned()
+        };
         nodes
             .into_iter()
             .find(|node| node.name == full)

@@ -7,9 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, U256};
 use synod_consensus::pow::Target;
-use synod_node::config::{
-    Config, LogConfig, MiningConfig, P2pConfig, RpcConfig, StorageConfig, WebConfig,
-};
+use synod_node::config::{Config, LogConfig, MiningConfig, P2pConfig, RpcConfig, StorageConfig, WebConfig};
 use synod_node::network::PeerName;
 use synod_types::genesis::{CHAIN_ID_LIMIT, Fees, Genesis, Limits, Ordering, ProofOfWork};
 use synod_types::hash::sha256;
@@ -129,7 +127,8 @@ fn genesis(options: &Options, salt: B256) -> Genesis {
         fees.target_gas_per_second = 1_000_000_000;
         limits.block_gas.0 = 1_000_000_000;
     }
-    let mut pow = ProofOfWork::testnet(first_target(options));
+    let (bits, limit_bits) = targets(options);
+    let mut pow = ProofOfWork { limit_bits, ..ProofOfWork::testnet(bits) };
     pow.spacing_seconds = options.spacing_seconds;
     pow.half_life_seconds = options.spacing_seconds.saturating_mul(4);
     Genesis {
@@ -146,15 +145,19 @@ fn genesis(options: &Options, salt: B256) -> Genesis {
     }
 }
 
+/// How many times easier than at the start mining can become. ASERT makes up for lost time: a network that
+/// was down for a night catches up with its schedule, and this bounds how fast.
+const EASIEST: u64 = 32;
+
 /// The compact target at which the network's miners, as many as this machine can run at a time, need
-/// `spacing_seconds` for a block.
-fn first_target(options: &Options) -> u32 {
+/// `spacing_seconds` for a block; and the easiest one ever.
+fn targets(options: &Options) -> (u32, u32) {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = (options.nodes * options.mining_threads).clamp(1, cores);
     let rate = options.hash_rate.max(1.0) * threads as f64;
     let hashes = (rate * f64::from(options.spacing_seconds)).clamp(2.0, 1e18);
-    let target = U256::MAX / U256::from(hashes as u64);
-    Target::at_least_one(target).to_compact()
+    let compact = |hashes: u64| Target::at_least_one(U256::MAX / U256::from(hashes.max(2))).to_compact();
+    (compact(hashes as u64), compact(hashes as u64 / EASIEST))
 }
 
 fn now() -> UnixMillis {
@@ -278,7 +281,9 @@ mod tests {
         assert_eq!(ports.len(), 12);
         for (index, node) in plan.nodes.iter().enumerate() {
             assert_eq!(node.config.p2p.peers.len(), 3);
-            assert!(!node.config.p2p.peers.iter().any(|peer| peer.contains(&plan.nodes[index].peer.to_string())));
+            assert!(
+                !node.config.p2p.peers.iter().any(|peer| peer.contains(&plan.nodes[index].peer.to_string()))
+            );
             assert_eq!(node.config.check().map_err(|error| error.to_string()), Ok(()));
         }
         assert_eq!(plan.genesis.check(), Ok(()));
@@ -307,8 +312,10 @@ mod tests {
 
     #[test]
     fn the_first_target_follows_the_measured_rate() {
-        let bits = |hash_rate| first_target(&Options { hash_rate, ..options() });
-        assert_ne!(bits(1e6), bits(1e8));
+        let at = |hash_rate| targets(&Options { hash_rate, ..options() });
+        let work = |bits| Target::from_compact(bits).unwrap().work().0;
+        assert!(work(at(1e8).0) > work(at(1e6).0) * U256::from(50));
+        assert!(work(at(1e6).0) > work(at(1e6).1) * U256::from(EASIEST / 2));
     }
 
     #[test]

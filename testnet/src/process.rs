@@ -89,7 +89,9 @@ pub fn state(endpoint: &Endpoint) -> State {
 pub fn running_pid(endpoint: &Endpoint) -> Option<i32> {
     let text = std::fs::read_to_string(endpoint.folder.join(PID_FILE)).ok()?;
     let pid: i32 = text.trim().parse().ok()?;
-    test_kill_process(Pid::from_raw(pid)?).ok()?;
+    if !exists(pid) {
+        return None;
+    }
     let command = std::fs::read(format!("/proc/{pid}/cmdline"));
     let folder = endpoint.folder.as_os_str().as_encoded_bytes();
     match command {
@@ -106,7 +108,7 @@ pub fn running_pid(endpoint: &Endpoint) -> Option<i32> {
 pub fn stop(endpoint: &Endpoint, kill: bool) -> Result<bool, TestnetError> {
     let Some(pid) = running_pid(endpoint) else { return Ok(false) };
     signal(pid, if kill { Signal::KILL } else { Signal::TERM });
-    wait_gone(endpoint)?;
+    wait_gone(endpoint, pid)?;
     Ok(true)
 }
 
@@ -118,15 +120,24 @@ pub fn signal(pid: i32, signal: Signal) {
     }
 }
 
-fn wait_gone(endpoint: &Endpoint) -> Result<(), TestnetError> {
+/// Waits for the very end: until the folder's lock is free. A process that is dying has no command line any
+/// more, and its first thread may be gone, while the others still hold what it had open.
+///
+/// # Errors
+/// [`TestnetError::Slow`].
+pub fn wait_gone(endpoint: &Endpoint, pid: i32) -> Result<(), TestnetError> {
     let begun = Instant::now();
-    while running_pid(endpoint).is_some_and(|pid| !is_zombie(pid)) {
+    while (exists(pid) && !is_zombie(pid)) || synod_node::home::is_locked(&endpoint.folder) {
         if begun.elapsed() > PATIENCE {
             return Err(slow(endpoint, "stop"));
         }
         std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+fn exists(pid: i32) -> bool {
+    Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 /// A process that ended and that its parent (this very process, in tests) has not reaped yet.

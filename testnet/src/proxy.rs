@@ -176,7 +176,8 @@ async fn obey(stream: AsyncStream, rules: &watch::Sender<Rules>) -> std::io::Res
     let Ok(command) = serde_json::from_str::<Order>(&line) else { return Ok(false) };
     let stops = command == Order::Stop;
     rules.send_modify(|rules| apply(rules, command));
-    let answer = Answer { rules: rules.borrow().iter().map(|(&(from, to), &rule)| (from, to, rule)).collect() };
+    let answer =
+        Answer { rules: rules.borrow().iter().map(|(&(from, to), &rule)| (from, to, rule)).collect() };
     let mut text = serde_json::to_string(&answer).expect("answers serialize");
     text.push('\n');
     writer.write_all(text.as_bytes()).await?;

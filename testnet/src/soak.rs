@@ -79,6 +79,9 @@ pub async fn soak(
         save(&state, &report)?;
         progress(&report);
     }
+    if report.violations.is_empty() {
+        settle(&clients, &mut load, &mut report).await?;
+    }
     // A finished soak starts afresh the next time.
     let _ = std::fs::remove_file(&state);
     Ok(report)
@@ -99,9 +102,14 @@ async fn round(
     let busy = &clients[dice.below(clients.len() as u64) as usize];
     let moment = Duration::from_millis(200 + dice.below(1_800));
     let begun = Instant::now();
-    while begun.elapsed() < moment {
+    // Killed at a random moment, but not before something new could be forgotten.
+    while begun.elapsed() < moment || !has_grown(busy, report.height).await {
         load.submit(busy).await;
         load.observe(busy).await;
+        if begun.elapsed() > AGREEMENT {
+            report.violations.push(format!("no new block within {AGREEMENT:?} under load"));
+            return Ok(());
+        }
     }
     for node in &victims {
         testnet.stop(&node.name, true)?;
@@ -125,6 +133,24 @@ async fn round(
     Ok(())
 }
 
+async fn has_grown(client: &Client, height: u64) -> bool {
+    client.status().await.is_ok_and(|status| status.head.height.0 > height)
+}
+
+/// Waits until what waits is six deep, and judges once more: a soak that acknowledged nothing judged nothing.
+async fn settle(clients: &[Client], load: &mut Load, report: &mut SoakReport) -> Result<(), TestnetError> {
+    let begun = Instant::now();
+    while load.waiting() > 0 && begun.elapsed() < AGREEMENT {
+        load.observe(&clients[0]).await;
+        tokio::time::sleep(POLL).await;
+    }
+    report.acknowledged = load.acknowledged().len() as u64;
+    if report.acknowledged == 0 {
+        report.violations.push(format!("no transfer was six deep within {AGREEMENT:?}"));
+    }
+    judge(clients, load, report).await
+}
+
 /// Waits until all nodes have one block six below the lowest tip, and the chain has grown past the kill.
 async fn agree(clients: &[Client], report: &mut SoakReport) -> Result<(), TestnetError> {
     let begun = Instant::now();
@@ -144,7 +170,9 @@ async fn agree(clients: &[Client], report: &mut SoakReport) -> Result<(), Testne
             }
         }
         if begun.elapsed() > AGREEMENT {
-            report.violations.push(format!("the nodes did not agree within {AGREEMENT:?}: heights {heights:?}"));
+            report
+                .violations
+                .push(format!("the nodes did not agree within {AGREEMENT:?}: heights {heights:?}"));
             return Ok(());
         }
         tokio::time::sleep(POLL).await;
@@ -174,7 +202,10 @@ async fn judge(clients: &[Client], load: &mut Load, report: &mut SoakReport) -> 
 fn resume(state: &Path, options: &SoakOptions) -> SoakReport {
     let fresh = SoakReport { seed: options.seed, ..SoakReport::default() };
     let Ok(text) = std::fs::read_to_string(state) else { return fresh };
-    serde_json::from_str(&text).ok().filter(|report: &SoakReport| report.seed == options.seed).unwrap_or(fresh)
+    serde_json::from_str(&text)
+        .ok()
+        .filter(|report: &SoakReport| report.seed == options.seed)
+        .unwrap_or(fresh)
 }
 
 fn save(state: &PathBuf, report: &SoakReport) -> Result<(), TestnetError> {

@@ -12,11 +12,11 @@ use alloy_primitives::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use synod_consensus::Input;
 use synod_consensus::pow::ProofOfWork;
-use synod_ledger::execution::{self, intrinsic_gas};
+use synod_ledger::execution::intrinsic_gas;
 use synod_ledger::state::{StateRead, View};
 use synod_types::codec;
 use synod_types::transaction::TransactionError;
-use synod_types::{Address, Genesis, Height, Transaction, TransactionId, UnixMillis, VerifiedTransaction};
+use synod_types::{Address, Genesis, Height, Transaction, TransactionId, VerifiedTransaction};
 
 use super::clock::Clock;
 use super::stop::Stop;
@@ -59,7 +59,7 @@ pub(super) enum Refused {
         /// The transaction's id.
         id: TransactionId,
         /// Why.
-        rejection: Rejection,
+        rejection: Box<Rejection>,
     },
     /// Too many at a time.
     #[error(transparent)]
@@ -92,7 +92,6 @@ pub(super) struct Door {
     log: Mutex<PoolLog>,
     head: Mutex<Head>,
     verifier: Verifier,
-    rules: execution::Rules,
     outgoing: Sender<Bytes>,
     network: Network,
     ordering: Sender<Input<ProofOfWork>>,
@@ -147,7 +146,6 @@ impl Door {
                 next_base_fee: parts.next_base_fee,
             }),
             verifier: Verifier::start(parts.threads, parts.genesis.chain_id, genesis_hash)?,
-            rules: execution::Rules::from(&parts.genesis),
             outgoing,
             network: parts.network,
             ordering: parts.ordering,
@@ -171,11 +169,6 @@ impl Door {
         &self.verifier
     }
 
-    /// The ledger's rules.
-    pub(super) fn rules(&self) -> &execution::Rules {
-        &self.rules
-    }
-
     fn head(&self) -> Head {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -192,7 +185,7 @@ impl Door {
         let id = verified.id();
         let (is_new, replaced) = match self
             .insert(verified, Origin::Local)
-            .map_err(|rejection| Refused::Pool { id, rejection })?
+            .map_err(|rejection| Refused::Pool { id, rejection: Box::new(rejection) })?
         {
             Insertion::Added { replaced, .. } => (true, replaced),
             Insertion::Known { newly_local } => (newly_local, None),
@@ -298,11 +291,6 @@ impl Door {
     pub(super) fn expectation(&self) -> (Height, u128) {
         let head = self.head();
         (head.height, head.next_base_fee)
-    }
-
-    /// The wall clock.
-    pub(super) fn wall(&self) -> UnixMillis {
-        self.clock.wall()
     }
 
     fn take_batch(self: &Arc<Self>, id: GossipId, from: PeerName, data: &[u8]) -> Result<(), Verdict> {

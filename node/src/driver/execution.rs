@@ -15,7 +15,7 @@ use synod_consensus::pow::{Body, Job, Outcome, ProofOfWork};
 use synod_ledger::disk::Disk;
 use synod_ledger::execution::Proposal;
 use synod_ledger::verify::Door as Remembered;
-use synod_ledger::{AccountProof, AppendError, Ledger};
+use synod_ledger::{AccountProof, AppendError, Ledger, Refused};
 use synod_types::{
     Address, Block, BlockHash, Height, Position, Transaction, TransactionId, UnixMillis, VerifiedTransaction,
 };
@@ -183,6 +183,8 @@ where
                 self.chain.appended(executed.height(), &executed.header);
                 Ok(())
             }
+            // It was on its way behind a refused block; ordering drops it with that block's subtree.
+            Err(AppendError::Refused(Refused::NotOnHead { .. })) => Ok(()),
             Err(AppendError::Refused(refusal)) => {
                 // What came before it must be known to be executed before this is known to be refused.
                 self.commit(group)?;

@@ -8,6 +8,9 @@ use synod_ledger::history::{HistoryError, LoggedHistory};
 use synod_ledger::log::Durable;
 use synod_types::{Block, BlockHash, Header, Height};
 
+/// Blocks off the chain that a start looks at.
+const UNDONE: usize = 1_024;
+
 /// One history that several own: the ledger writes it, readers read blocks off the chain from it too.
 #[derive(Debug)]
 pub(super) struct SharedBlocks<D: Disk>(Arc<Mutex<LoggedHistory<D>>>);
@@ -35,6 +38,18 @@ impl<D: Disk> SharedBlocks<D> {
     pub(super) fn any_block(&self, hash: BlockHash) -> Result<Option<Block>, HistoryError> {
         let stored = self.lock().log().block_with(hash)?;
         stored.map(|stored| Ok(Block::from_bytes(&stored.bytes)?)).transpose()
+    }
+
+    /// The headers of blocks that left the chain and may be heavier all the same, as after a power cut amid a
+    /// reorganisation; the newest, in the order in which they came, and none that is on the chain.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    pub(super) fn undone(&self) -> Result<Vec<Header>, HistoryError> {
+        let blocks = self.lock();
+        let stored = blocks.log().off_chain(UNDONE)?.into_iter();
+        let off = stored.filter(|stored| !blocks.log().is_on_chain(stored.block));
+        off.map(|stored| Ok(Block::from_bytes(&stored.bytes)?.header)).collect()
     }
 
     /// The headers of the chain from height 1 to the tip.

@@ -51,6 +51,9 @@ impl OpenTemplate {
     }
 }
 
+/// The job that is searched, shared with the threads that report.
+type Current = Arc<Mutex<Option<(JobId, Arc<OpenTemplate>)>>>;
+
 /// What the miner has done, for status and metrics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct MinerFigures {
@@ -65,7 +68,7 @@ pub(super) struct MinerFigures {
 /// The miner and what it searches.
 pub(super) struct OwnMiner {
     miner: Miner,
-    current: Arc<Mutex<Option<(JobId, Arc<OpenTemplate>)>>>,
+    current: Current,
     found: Arc<AtomicU64>,
     next_job: AtomicU64,
     /// Where this node's extra nonces begin, so that nodes with one reward address do different work.
@@ -85,7 +88,7 @@ impl OwnMiner {
     ) -> Result<Self, MinerError> {
         let settings =
             Settings { kernel: Kernel::best(), threads: threads.max(1), polite: true, share: Share::FULL };
-        let current: Arc<Mutex<Option<(JobId, Arc<OpenTemplate>)>>> = Arc::default();
+        let current: Current = Arc::default();
         let found = Arc::new(AtomicU64::new(0));
         let (reported, counted) = (current.clone(), found.clone());
         let miner = Miner::start(settings, move |report| match report {
@@ -149,11 +152,7 @@ pub(super) fn difficulty(bits: u32) -> U256 {
     Target::from_compact(bits).map_or(U256::ZERO, |target| target.work().0)
 }
 
-fn hand_in(
-    current: &Mutex<Option<(JobId, Arc<OpenTemplate>)>>,
-    solution: &Solution,
-    ordering: &Sender<Input<ProofOfWork>>,
-) {
+fn hand_in(current: &Current, solution: &Solution, ordering: &Sender<Input<ProofOfWork>>) {
     let template = match &*current.lock().unwrap_or_else(PoisonError::into_inner) {
         Some((id, template)) if *id == solution.job => template.clone(),
         // The tip moved while this was being found.

@@ -29,7 +29,7 @@ pub(super) const ANSWER_QUEUE: usize = 4096;
 pub(super) trait Outlet<P: Protocol>: Send + 'static {
     /// Carries out one effect, or takes it into a queue. An effect that finds no room comes back and is
     /// offered again, before any other, after the next answer.
-    fn carry_out(&mut self, effect: Effect<P>) -> Result<(), Effect<P>>;
+    fn carry_out(&mut self, effect: Effect<P>) -> Result<(), Box<Effect<P>>>;
 }
 
 /// A journal that the ordering thread writes by itself.
@@ -143,7 +143,7 @@ where
         }
         while let Some(effect) = backlog.pop_front() {
             if let Err(effect) = self.outlet.carry_out(effect) {
-                backlog.push_front(effect);
+                backlog.push_front(*effect);
                 return;
             }
         }

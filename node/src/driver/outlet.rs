@@ -33,10 +33,10 @@ impl PowOutlet {
         &self,
         command: Command,
         effect: impl FnOnce(Command) -> Effect<ProofOfWork>,
-    ) -> Result<(), Effect<ProofOfWork>> {
+    ) -> Result<(), Box<Effect<ProofOfWork>>> {
         match self.commands.try_send(command) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(command)) => Err(effect(command)),
+            Err(TrySendError::Full(command)) => Err(Box::new(effect(command))),
             // The ledger's thread is gone: the node is stopping, and nothing is owed any more.
             Err(TrySendError::Disconnected(_)) => Ok(()),
         }
@@ -44,7 +44,7 @@ impl PowOutlet {
 }
 
 impl Outlet<ProofOfWork> for PowOutlet {
-    fn carry_out(&mut self, effect: Effect<ProofOfWork>) -> Result<(), Effect<ProofOfWork>> {
+    fn carry_out(&mut self, effect: Effect<ProofOfWork>) -> Result<(), Box<Effect<ProofOfWork>>> {
         match effect {
             Effect::Send { to, message } => self.writer.send(to, &message),
             Effect::Broadcast(message) => self.writer.broadcast(&message),

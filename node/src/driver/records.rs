@@ -16,7 +16,7 @@ const GROUP_LIMIT: usize = 8 * 1024 * 1024;
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum RecordsError {
+pub enum RecordsError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -140,7 +140,7 @@ impl Node {
         let key = home.node_key(&random()?)?;
 
         let stores = open_stores(&config, &genesis)?;
-        let headers = stores.blocks.headers()?;
+        let (headers, undone) = (stores.blocks.headers()?, stores.blocks.undone()?);
         let chain = Arc::new(Chain::new(stores.ledger.reader(), stores.blocks.clone(), &headers));
         let (network, events) =
             network::start(network_config(&config, &genesis, &key)?, &mut registry).await?;
@@ -182,7 +182,7 @@ impl Node {
         let replica = Replica::recover(
             pow_config.clone(),
             stores.records,
-            History { chain: headers, undone: Vec::new() },
+            History { chain: headers, undone },
             &Durable::proven_by(&stores.journal),
             u64::from_be_bytes(random::<8>()?),
             clock.now(),

@@ -271,7 +271,7 @@ mod tests {
     fn after_a_command_each_thread_ends_the_chunk_in_hand_and_no_more() {
         let (miner, _reports) = miner(2);
         let commands: [fn(&Miner); 3] = [Miner::pause, Miner::clear, |miner| {
-            miner.search(Job { extra_nonces: 0..0, ..job(9, IMPOSSIBLE, 0..1) })
+            miner.search(Job { extra_nonces: 0..0, ..job(9, IMPOSSIBLE, 0..1) });
         }];
         for stop in commands {
             miner.resume();

@@ -112,6 +112,13 @@ impl BlockIndex {
             .map(|entry| entry.place)
     }
 
+    /// The places of the blocks that left the chain, in the order of the log. (The chain's entry numbers
+    /// ascend: every delivery is an entry of its own.)
+    pub(super) fn off_chain(&self) -> impl Iterator<Item = BlockPlace> + '_ {
+        let is_off = |number: &usize| self.chain.binary_search(&(*number as u32)).is_err();
+        (0..self.entries.len()).filter(is_off).map(|number| self.entries[number].place)
+    }
+
     /// Forgets every block in frames below this one.
     pub(super) fn trim_below(&mut self, frame: FrameNumber) {
         let dropped = self.entries.partition_point(|entry| entry.place.frame < frame);

@@ -185,6 +185,16 @@ impl<D: Disk> BlockLog<D> {
         Ok(self.frames.mend(frame, &record::encode_all(records))?)
     }
 
+    /// The newest blocks that left the chain and that the log still holds, at most `limit`, in the order in
+    /// which they came. A block that was delivered again later is not told apart from its first delivery.
+    ///
+    /// # Errors
+    /// [`LogError::Damaged`] when the disk no longer holds one.
+    pub fn off_chain(&self, limit: usize) -> Result<Vec<StoredBlock>, BlockLogError> {
+        let places: Vec<BlockPlace> = self.view.index().off_chain().collect();
+        places[places.len().saturating_sub(limit)..].iter().map(|place| self.read(*place)).collect()
+    }
+
     /// Whether this block is on the committed chain.
     pub fn is_on_chain(&self, block: Tip) -> bool {
         self.view.is_on_chain(block)

@@ -1,0 +1,143 @@
+//! Real processes: a small network that mines, loses nodes to kill -9, and forgets nothing.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A network in a folder of its own, taken down with the test.
+struct Net(tempfile::TempDir);
+
+impl Net {
+    fn up(arguments: &[&str]) -> (Self, Value) {
+        let net = Self(tempfile::tempdir().unwrap());
+        let started = net.json(&[&["testnet", "up"], arguments].concat());
+        (net, started)
+    }
+
+    fn synod(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_synod"))
+            .args(arguments)
+            .env("SYNOD_HOME", self.0.path())
+            .env_remove("SYNOD_RPC")
+            .output()
+            .unwrap()
+    }
+
+    /// The result of a command that must succeed.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.synod(&[arguments, &["--json"]].concat());
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?}: {stderr}{stdout}{}", logs(self.0.path()));
+        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {stdout}"))
+    }
+
+    fn rpc(&self, node: usize) -> String {
+        let text = std::fs::read_to_string(self.0.path().join("testnet/endpoints.json")).unwrap();
+        let endpoints: Value = serde_json::from_str(&text).unwrap();
+        endpoints["nodes"][node]["rpc"].as_str().unwrap().to_owned()
+    }
+
+    fn head(&self, node: usize) -> (u64, String) {
+        let status = self.json(&["chain", "status", "--rpc", &self.rpc(node)]);
+        let head = if status["head"].is_object() { &status["head"] } else { &status["status"]["head"] };
+        (head["height"].as_u64().unwrap(), head["hash"].as_str().unwrap().to_owned())
+    }
+
+    /// Asks until `holds`: blocks come by chance, and nothing here depends on how fast.
+    fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        for _ in 0..6_000 {
+            if holds() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{what} did not come about{}", logs(self.0.path()));
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.synod(&["testnet", "down", "--kill"]);
+    }
+}
+
+/// The ends of the nodes' logs, for a failure's message.
+fn logs(home: &Path) -> String {
+    let mut text = String::new();
+    for node in 0..16 {
+        let path = home.join(format!("testnet/node{node}/logs/node.log"));
+        if let Ok(log) = std::fs::read_to_string(path) {
+            let lines: Vec<&str> = log.lines().collect();
+            text += &format!("\n== node{node}\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
+        }
+    }
+    text
+}
+
+#[test]
+fn nodes_that_are_killed_under_load_come_back_and_forget_nothing() {
+    let (net, started) = Net::up(&[
+        "--nodes",
+        "3",
+        "--spacing",
+        "1",
+        "--rpc-port",
+        "18545",
+        "--p2p-port",
+        "18645",
+        "--web-port",
+        "18745",
+    ]);
+    assert_eq!(started["started"].as_array().unwrap().len(), 3);
+    let kills = std::env::var("SYNOD_SOAK_KILLS").unwrap_or_else(|_| "3".to_owned());
+    let report = net.json(&["testnet", "soak", "--kills", &kills, "--payers", "2"]);
+    assert_eq!(report["violations"], Value::Array(Vec::new()));
+    assert!(report["kills"].as_u64().unwrap() >= kills.parse().unwrap());
+    assert!(report["submitted"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_partition_is_healed_and_the_losing_side_reorganises() {
+    let (net, _) = Net::up(&[
+        "--nodes",
+        "4",
+        "--spacing",
+        "1",
+        "--faults",
+        "--rpc-port",
+        "18555",
+        "--p2p-port",
+        "18655",
+        "--web-port",
+        "18755",
+    ]);
+    net.until("the first blocks", || net.head(0).0 >= 1 && net.head(3).0 >= 1);
+    net.json(&["testnet", "fault", "partition", "0,1", "2,3"]);
+    let (before, _) = net.head(0);
+    net.until("blocks on both sides", || net.head(0).0 > before + 1 && net.head(3).0 > before + 1);
+    net.json(&["testnet", "fault", "heal"]);
+    net.until("one chain", || {
+        let heads: Vec<_> = (0..4).map(|node| net.head(node)).collect();
+        heads.windows(2).all(|pair| pair[0] == pair[1])
+    });
+    let reorganised = (0..4).any(|node| {
+        let log = net.0.path().join(format!("testnet/node{node}/logs/node.log"));
+        std::fs::read_to_string(log).unwrap().contains("the chain changed branches")
+    });
+    assert!(reorganised, "one side must have lost{}", logs(net.0.path()));
+}
+
+#[test]
+fn commands_without_a_network_say_how_to_start_one() {
+    let net = Net(tempfile::tempdir().unwrap());
+    for arguments in [&["testnet", "status"][..], &["testnet", "stop", "0"], &["testnet", "fault", "heal"]] {
+        let output = net.synod(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("testnet up"), "{arguments:?}: {stderr}");
+    }
+}
