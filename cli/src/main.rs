@@ -57,6 +57,8 @@ enum Command {
     Sim(commands::sim::Sim),
     #[command(subcommand)]
     Bench(commands::bench::Bench),
+    #[command(subcommand)]
+    Vm(commands::vm::VmCommand),
     Doctor(commands::doctor::Doctor),
     Completions(commands::completions::Completions),
 }
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Testnet(command) => command.run(&context),
         Command::Sim(command) => command.run(&context),
         Command::Bench(command) => command.run(&context),
+        Command::Vm(command) => command.run(&context),
         Command::Doctor(command) => command.run(&context),
         Command::Completions(command) => command.run(Synod::command(), &context),
     };

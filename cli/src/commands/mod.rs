@@ -8,4 +8,5 @@ pub(crate) mod mine;
 pub(crate) mod node;
 pub(crate) mod sim;
 pub(crate) mod testnet;
+pub(crate) mod vm;
 pub(crate) mod wallet;

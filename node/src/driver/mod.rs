@@ -18,6 +18,7 @@ mod clock;
 mod door;
 mod execution;
 mod history;
+mod metrics;
 mod mining;
 mod ordering;
 mod outlet;

@@ -21,6 +21,7 @@ use super::clock::Clock;
 use super::door::{Door, Parts};
 use super::execution::{COMMAND_QUEUE, Execution};
 use super::history::{NodeDisk, SharedBlocks};
+use super::metrics::NodeFigures;
 use super::mining::OwnMiner;
 use super::ordering::{self, Ordering};
 use super::outlet::PowOutlet;
@@ -250,6 +251,7 @@ impl Node {
             let backend = Arc::clone(&backend);
             Arc::new(move || backend.status().reason)
         };
+        registry.register_collector(Box::new(NodeFigures(Arc::clone(&backend))));
         let web = WebServer::start(config.web.listen, Arc::new(registry), readiness).await?;
         let threads = vec![
             execution.spawn().map_err(NodeError::System)?,
