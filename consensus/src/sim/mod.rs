@@ -9,7 +9,7 @@
 //! - [`scheduler`], [`network`], [`journal`], [`ledger`]: the kernel's twins of time, network and disk.
 //! - [`swarm`]: which faults; [`trace`]: what happened, as a hash; [`report`]: what was found.
 //! - [`pow`]: the world of proof of work: miners, an attacker, the observer.
-//! - [`range`]: many seeds; [`shrink`]: a shorter scenario; [`mutants`]: the table of wrong lines.
+//! - [`range`]: many seeds; [`mod@shrink`]: a shorter scenario; `mutants`: the table of wrong lines.
 //!
 //! Threads and the wall clock are the caller's: a range goes on from its own report.
 

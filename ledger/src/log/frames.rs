@@ -14,7 +14,7 @@ use super::segment::{Preparation, Segment, open_segment, segment_name, whole_byt
 use super::{Durable, FrameNumber, LogOptions};
 use crate::disk::{Disk, DiskError, DiskFile};
 
-/// An open, whole log. Made by [`super::open`] or [`super::create`].
+/// An open, whole log. Made by [`super::open()`] or [`super::create()`].
 #[derive(Debug)]
 pub struct FrameLog<D: Disk> {
     pub(super) disk: D,

@@ -6,11 +6,11 @@
 //!                 └──── effects ───────┘   └── miner   └──► chain (readers), pool
 //! ```
 //!
-//! - [`ordering`]: the thread that owns the replica. [`wire`]: bytes to checked messages and back.
-//! - [`execution`]: the thread that owns the ledger. [`history`], [`records`]: its disks.
-//! - [`door`]: the pool's door. [`mining`], [`templates`]: the node's own miner, and outside ones.
-//! - [`chain`], [`backend`]: what readers and RPC see.
-//! - [`stop`]: how it ends.
+//! - `ordering`: the thread that owns the replica. `wire`: bytes to checked messages and back.
+//! - `execution`: the thread that owns the ledger. `history`, `records`: its disks.
+//! - `door`: the pool's door. `mining`, `templates`: the node's own miner, and outside ones.
+//! - `chain`, `backend`: what readers and RPC see.
+//! - `stop`: how it ends.
 
 mod backend;
 mod chain;

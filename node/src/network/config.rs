@@ -19,7 +19,7 @@ pub const RESPONSE_LIMIT: usize = 8 * MIB;
 pub(super) const KIB: usize = 1024;
 pub(super) const MIB: usize = 1024 * 1024;
 
-/// Everything that [`start`](super::start) needs.
+/// Everything that [`start`](super::start()) needs.
 #[derive(Clone, Debug)]
 pub struct NetworkConfig {
     /// The chain that this node is on. Peers of another chain are dropped at the first message.

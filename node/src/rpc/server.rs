@@ -2,8 +2,8 @@
 //! upgrade, as a WebSocket.
 //!
 //! jsonrpsee does the protocol. Around it stand, from the socket inwards: a cap on connections in all and of
-//! one address, [`super::stream`] (nobody fills our memory by not listening), hyper with a time limit for
-//! heads, [`super::door`] (hosts, origins, rates, bodies) and [`super::calls`] (each call).
+//! one address, `stream` (nobody fills our memory by not listening), hyper with a time limit for
+//! heads, `door` (hosts, origins, rates, bodies) and `calls` (each call).
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -189,7 +189,7 @@ impl<D: Disk> BlockLog<D> {
     /// which they came. A block that was delivered again later is not told apart from its first delivery.
     ///
     /// # Errors
-    /// [`LogError::Damaged`] when the disk no longer holds one.
+    /// [`BlockLogError::Log`] when the disk no longer holds one.
     pub fn off_chain(&self, limit: usize) -> Result<Vec<StoredBlock>, BlockLogError> {
         let places: Vec<BlockPlace> = self.view.index().off_chain().collect();
         places[places.len().saturating_sub(limit)..].iter().map(|place| self.read(*place)).collect()
