@@ -287,7 +287,7 @@ where
             bytes: pool.bytes() as u64,
             bytes_limit: pool.limits().bytes as u64,
             senders: pool.senders() as u64,
-            fee_to_enter: 0,
+            fee_to_enter: pool.fee_to_enter(),
             truncated: entries.len() < total,
             entries,
         })
