@@ -112,7 +112,7 @@ impl ProofOfWork {
         let is_wrong = body.mismatch().is_some();
         let header = *body.header();
         if self.tree.contains(hash) {
-            self.take_body(Newcomer { header, body: Some(body), from: Some(from) }, cx);
+            self.take_body(Newcomer { header, body: Some(body), from: Some(from), asked: true }, cx);
         }
         if is_wrong {
             self.ask_another(hash, from, cx);

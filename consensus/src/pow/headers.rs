@@ -7,10 +7,13 @@ use synod_types::mutant;
 use super::header::{HeaderError, is_too_early};
 use super::messages::Fault;
 use super::orphans::Newcomer;
-use super::sync::Allowance;
 use super::timers::Timer;
 use super::tree::Place;
 use super::{Cx, ProofOfWork};
+
+/// Messages overtake each other, so that an honest peer's headers may step back, but not for a large part of
+/// those that it may bring: one in so many.
+const STEPS_BACK: usize = 4;
 
 /// What became of a newcomer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,16 @@ pub(super) enum Verdict {
     Early,
     /// It is refused; the sender was accused if it is to blame.
     Refused,
+    /// There is no room for more headers of little work from this peer. That is nobody's fault.
+    NoRoom,
+}
+
+/// Whether a peer may bring one more header.
+enum Room {
+    Free,
+    None,
+    /// It has brought so many on branches that an honest node had left behind: it floods.
+    Flooded,
 }
 
 impl ProofOfWork {
@@ -59,8 +72,10 @@ impl ProofOfWork {
         if is_too_early(time, cx.wall().seconds(), self.config.rules.future_limit_seconds) {
             return self.postpone(newcomer, cx);
         }
-        if !self.may_bring(&newcomer, &place) {
-            return self.blame(&newcomer, Fault::Flood, cx);
+        match self.room_for(&newcomer, &place) {
+            Room::Free => {}
+            Room::None => return Verdict::NoRoom,
+            Room::Flooded => return self.blame(&newcomer, Fault::Flood, cx),
         }
         self.tree.insert(newcomer.header, newcomer.from);
         self.take_body(newcomer, cx);
@@ -116,26 +131,40 @@ impl ProofOfWork {
         self.timers.set(at, Timer::Early);
     }
 
-    /// Whether the newcomer's peer may still bring headers that weigh less than the tip (POW-5).
-    fn may_bring(&mut self, newcomer: &Newcomer, place: &Place) -> bool {
-        let Some(peer) = newcomer.from.and_then(|from| self.peers.get_mut(&from)) else { return true };
-        let weighs = place.work.plus(super::header::work_of(newcomer.header.header()));
-        if weighs > self.tree.tip().work {
-            peer.side_headers = 0;
-            return true;
+    /// Whether the newcomer's peer may still bring headers that weigh no more than the tip (POW-5).
+    ///
+    /// How many it brought proves nothing: after a partition or a long pause an honest peer shows a long
+    /// branch that is lighter than ours, and such headers are dropped without blame. But an honest node
+    /// passes on only what outweighs all that it passed on before. Whoever goes back again and again, as no
+    /// messages that overtook each other can explain, makes headers of little work to fill our memory.
+    fn room_for(&mut self, newcomer: &Newcomer, place: &Place) -> Room {
+        let limit = self.config.limits.side_headers_per_peer;
+        let tip = self.tree.tip().work;
+        let Some(peer) = newcomer.from.and_then(|from| self.peers.get_mut(&from)) else { return Room::Free };
+        let work = place.work.plus(super::header::work_of(newcomer.header.header()));
+        if newcomer.asked && work <= tip {
+            let Some(session) = &mut peer.session else { return Room::None };
+            let Some(left) = session.allowance.checked_sub(1) else { return Room::None };
+            session.allowance = left;
+            return Room::Free;
         }
-        let allowance = match &mut peer.session {
-            Some(session) => &mut session.allowance,
-            None => {
-                &mut Allowance(self.config.limits.side_headers_per_peer.saturating_sub(peer.side_headers))
-            }
-        };
-        if allowance.0 == 0 {
-            return false;
+        let goes_back = !newcomer.asked && work <= peer.passed_on;
+        if !newcomer.asked {
+            peer.passed_on = peer.passed_on.max(work);
         }
-        allowance.0 -= 1;
-        peer.side_headers += usize::from(peer.session.is_none());
-        true
+        if work > tip {
+            (peer.side_headers, peer.steps_back) = (0, 0);
+            return Room::Free;
+        }
+        peer.steps_back += usize::from(goes_back);
+        if peer.steps_back > limit / STEPS_BACK {
+            return Room::Flooded;
+        }
+        if peer.side_headers >= limit {
+            return Room::None;
+        }
+        peer.side_headers += 1;
+        Room::Free
     }
 
     fn blame(&mut self, newcomer: &Newcomer, fault: Fault, cx: &mut Cx<'_>) -> Verdict {

@@ -172,7 +172,7 @@ pub enum Fault {
     /// Built on a block that is known to be invalid.
     #[error("builds on the invalid block {0}")]
     OnInvalid(BlockHash),
-    /// Too many branches or orphans without work.
+    /// It goes back to branches of little work again and again, which an honest node never passes on.
     #[error("floods headers of little work")]
     Flood,
     /// No answer in time.

@@ -113,7 +113,7 @@ impl ProofOfWork {
         let header = *body.header();
         let is_solved = check_work(&header, self.config.rules.limit()).is_ok();
         if is_solved && body.mismatch().is_none() && self.tree.contains(header.parent()) {
-            self.introduce(Newcomer { header, body: Some(body), from: None }, cx);
+            self.introduce(Newcomer { header, body: Some(body), from: None, asked: false }, cx);
         }
     }
 }

@@ -180,10 +180,13 @@ impl ProofOfWork {
             Message::Body(body) => self.on_body(from, body, cx),
             Message::NoBody { block_hash } => self.on_no_body(from, block_hash, cx),
             Message::NewBlock(body) => {
-                self.introduce(Newcomer { header: *body.header(), body: Some(body), from: from_peer }, cx);
+                self.introduce(
+                    Newcomer { header: *body.header(), body: Some(body), from: from_peer, asked: false },
+                    cx,
+                );
             }
             Message::NewHeader(header) => {
-                self.introduce(Newcomer { header, body: None, from: from_peer }, cx);
+                self.introduce(Newcomer { header, body: None, from: from_peer, asked: false }, cx);
             }
         }
     }

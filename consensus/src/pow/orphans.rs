@@ -17,6 +17,8 @@ pub(super) struct Newcomer {
     pub(super) body: Option<Body>,
     /// `None` for our own miner's.
     pub(super) from: Option<Peer>,
+    /// It answers a question of ours; otherwise it was passed on unasked.
+    pub(super) asked: bool,
 }
 
 /// Newcomers under keys of type `K`, bounded.

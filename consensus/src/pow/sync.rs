@@ -33,8 +33,12 @@ pub(super) struct PeerState {
     /// The heaviest tip that it claimed.
     pub(super) claim: Option<Claim>,
     pub(super) session: Option<Session>,
-    /// Headers lighter than the tip that it brought since it last brought a heavier one.
+    /// Headers no heavier than the tip that it passed on since it last brought a heavier one.
     pub(super) side_headers: usize,
+    /// How many of them were no heavier than what it had passed on before.
+    pub(super) steps_back: usize,
+    /// The most work of a header that it passed on.
+    pub(super) passed_on: Work,
     /// Bodies asked of it and not answered.
     pub(super) requests: usize,
     /// Until then it is asked for nothing.
@@ -57,12 +61,8 @@ pub(super) struct Session {
     /// The last header that it brought.
     pub(super) last: Option<BlockHash>,
     /// Headers that it may still bring without bringing more work than the tip's.
-    pub(super) allowance: Allowance,
+    pub(super) allowance: usize,
 }
-
-/// A number of headers.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Allowance(pub(super) usize);
 
 impl ProofOfWork {
     pub(super) fn connected(&mut self, peer: Peer, cx: &mut Cx<'_>) {
@@ -117,17 +117,17 @@ impl ProofOfWork {
         let orphan = newcomer.clone();
         match self.admit(newcomer, cx) {
             Verdict::Orphan => {
+                // What a peer brings is forgotten with it; of one that is gone already it would stay.
+                let Some(from) = from.filter(|from| self.peers.contains_key(from)) else { return };
                 self.orphans.insert(orphan);
-                if let Some(from) = from {
-                    self.begin_session(from, cx);
-                }
+                self.begin_session(from, cx);
             }
             Verdict::Known => {
                 if let Some(from) = from {
                     self.claims_at_least(from, &header);
                 }
             }
-            Verdict::Early | Verdict::Refused => {}
+            Verdict::Early | Verdict::Refused | Verdict::NoRoom => {}
         }
     }
 
@@ -150,7 +150,7 @@ impl ProofOfWork {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         peer.session = Some(session);
         for header in headers {
-            let newcomer = Newcomer { header: *header, body: None, from: Some(from) };
+            let newcomer = Newcomer { header: *header, body: None, from: Some(from), asked: true };
             match self.admit(newcomer, cx) {
                 Verdict::Known => {}
                 // Nobody's fault: the rest is asked for once its time has come.
@@ -159,6 +159,11 @@ impl ProofOfWork {
                     return;
                 }
                 Verdict::Orphan | Verdict::Refused => return self.fail_session(from, cx),
+                // It may have been asked for the wrong reasons; others get their turn first.
+                Verdict::NoRoom => {
+                    self.end_session(from);
+                    return self.demote(from, cx.now());
+                }
             }
         }
         self.go_on_after(from, headers, cx);
@@ -198,14 +203,15 @@ impl ProofOfWork {
         if state.session.is_some() || state.demoted_until > cx.now() {
             return;
         }
+        // The claimed height bounds nothing: the peer's chain grows while the claim ages.
         let allowance = match &state.claim {
-            Some(claim) if self.is_news(claim) => self.headers_by_schedule(cx).min(claim.height as usize),
+            Some(claim) if self.is_news(claim) => self.headers_by_schedule(cx),
             _ => self.config.limits.side_headers_per_peer,
         };
-        self.ask_headers(peer, None, Allowance(allowance), cx);
+        self.ask_headers(peer, None, allowance, cx);
     }
 
-    fn ask_headers(&mut self, to: Peer, after: Option<BlockHash>, allowance: Allowance, cx: &mut Cx<'_>) {
+    fn ask_headers(&mut self, to: Peer, after: Option<BlockHash>, allowance: usize, cx: &mut Cx<'_>) {
         let deadline = cx.now().plus_ms(self.config.limits.request_timeout_ms);
         let locator = self.locator(after);
         let Some(peer) = self.peers.get_mut(&to) else { return };

@@ -339,6 +339,52 @@ fn p2p_9_sync_ends_with_one_honest_peer_among_liars() {
     assert!(story.accused.iter().all(|(peer, _)| *peer != Peer(9)), "{:?}", story.accused);
 }
 
+/// A peer that we heard of long ago, before a pause or a partition, may have come far since on a branch that
+/// we left behind. It owes us no apology: not for an answer longer than its old claim, and not for the blocks
+/// that it goes on passing on. What is too much is dropped.
+#[test]
+fn a9_pow_5_an_honest_peer_with_a_long_light_branch_is_not_accused() {
+    let config = config(Limits { side_headers_per_peer: 8, ..Limits::default() });
+    let (ours, theirs) = (easy(&config, &[], 20, 1), easy(&config, &[], 30, 2));
+    let mut story = Story::new(config);
+    for peer in [1, 2, 3] {
+        story.give(Input::Connected(Peer(peer)));
+    }
+    ours.iter().for_each(|body| story.hear(1, Message::NewBlock(body.clone())));
+    let work = Work(alloy_primitives::U256::from(60));
+    story.hear(2, Message::Tip { block_hash: theirs[2].hash(), height: Height(3), work });
+    assert!(matches!(story.sent.last(), Some((Peer(2), Message::AskHeaders { .. }))));
+    story.hear(2, Message::Headers { headers: headers(&theirs) });
+    theirs.iter().for_each(|body| story.hear(2, Message::Body(body.clone())));
+    assert_eq!(story.tip(), theirs[29].hash(), "all of its headers were taken, and the branch is heavier");
+
+    let light = easy(&story.config.clone(), &[], 25, 3);
+    light.iter().for_each(|body| story.hear(3, Message::NewHeader(*body.header())));
+    let [_, side, orphans, ..] = story.replica.protocol().sizes();
+    assert_eq!((side, orphans), (20 + 8, 16), "the old branch, its share, and orphans up to theirs");
+    assert!(story.accused.is_empty(), "{:?}", story.accused);
+}
+
+/// An attacker grinds one short branch after the other from the genesis block. An honest node never passes on
+/// what weighs no more than what it passed on before, so that this is found out; and it fills no memory.
+#[test]
+fn s_p1_a_flood_of_light_branches_is_bounded_and_found_out() {
+    let config = config(Limits { side_headers_per_peer: 8, ..Limits::default() });
+    let ours = easy(&config, &[], 20, 1);
+    let mut story = Story::new(config.clone());
+    story.give(Input::Connected(Peer(1)));
+    story.give(Input::Connected(Peer(2)));
+    ours.iter().for_each(|body| story.hear(1, Message::NewBlock(body.clone())));
+    for tag in 10..13 {
+        let light = easy(&config, &[], 4, tag);
+        light.iter().for_each(|body| story.hear(2, Message::NewHeader(*body.header())));
+    }
+    assert!(story.accused.contains(&(Peer(2), Fault::Flood)), "{:?}", story.accused);
+    let [_, side, orphans, ..] = story.replica.protocol().sizes();
+    assert!(side <= 8 && orphans <= 16, "{side} side headers, {orphans} orphans");
+    assert_eq!(story.tip(), ours[19].hash());
+}
+
 #[test]
 fn a7_a_branch_larger_than_memory_is_executed_while_it_is_fetched() {
     let config = config(Limits { body_bytes: 4_000, requests: 4, ..Limits::default() });

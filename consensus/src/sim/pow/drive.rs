@@ -320,6 +320,9 @@ impl<L: Ledger> World<'_, L> {
         if (peer.0 as usize) < self.nodes.len() && !is_soft {
             self.violate("A9", || format!("node {node} accuses the honest node {peer}: {fault}"));
         }
+        if *fault == Fault::Flood {
+            self.count("flood found out");
+        }
         self.count(if is_soft { "peer slow" } else { "attacker accused" });
     }
 

@@ -265,7 +265,7 @@ fn config() -> Config {
         orphans: 24,
         orphans_per_peer: 8,
         side_headers: 400,
-        side_headers_per_peer: 200,
+        side_headers_per_peer: 64,
         headers_per_message: 16,
         requests: 8,
         requests_per_peer: 4,

@@ -82,6 +82,7 @@ fn a15_runs_contain_what_they_are_meant_to_contain() {
         "block condemned",
         "private chain released",
         "orphan flood",
+        "flood found out",
         "wrong body sent",
         "sync error",
         "power cut",
