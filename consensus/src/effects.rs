@@ -29,9 +29,11 @@ pub enum Effect<P: Protocol> {
     Append {
         /// The block's place: its parent is the block applied before.
         position: Position,
-        /// The block's hash, where the protocol knows it before execution (proof of work).
-        block_hash: BlockHash,
-        /// The block's canonical bytes (proof of work), or the payload's.
+        /// The block's hash, where the protocol knows it before execution (proof of work); a committee decides
+        /// payloads, of which the ledger builds blocks.
+        block_hash: Option<BlockHash>,
+        /// The block's canonical bytes (proof of work), or the payload's; empty where a committee decided
+        /// nothing: an empty block with its parent's time.
         body: Bytes,
         /// The highest position that is settled once this block is applied.
         settled: Position,
@@ -69,6 +71,7 @@ pub struct Context<'a, P: Protocol> {
     wall: UnixMillis,
     random: &'a mut Random,
     records: &'a mut Vec<P::Record>,
+    restates: &'a mut bool,
     effects: &'a mut Vec<Effect<P>>,
 }
 
@@ -79,9 +82,10 @@ impl<'a, P: Protocol> Context<'a, P> {
         wall: UnixMillis,
         random: &'a mut Random,
         records: &'a mut Vec<P::Record>,
+        restates: &'a mut bool,
         effects: &'a mut Vec<Effect<P>>,
     ) -> Self {
-        Self { now, wall, random, records, effects }
+        Self { now, wall, random, records, restates, effects }
     }
 
     /// Monotonic time, for timers.
@@ -102,6 +106,13 @@ impl<'a, P: Protocol> Context<'a, P> {
     /// Asks for `record` to be in the journal before any effect of this step that is a promise leaves.
     pub fn persist(&mut self, record: P::Record) {
         self.records.push(record);
+    }
+
+    /// Asks for the journal to begin anew with `records`, which say all that this step and those before it
+    /// must remember: frames before theirs are not needed once theirs is durable (GEN-13).
+    pub fn restate(&mut self, records: Vec<P::Record>) {
+        *self.records = records;
+        *self.restates = true;
     }
 
     /// Asks for `effect`.

@@ -26,6 +26,8 @@ pub struct Frame<R> {
     pub number: FrameNumber,
     /// The steps' records, in order.
     pub records: Vec<R>,
+    /// The records stand alone: once this frame is durable, the journal may drop all frames before it.
+    pub restates: bool,
 }
 
 /// Something that keeps frames over a power cut.

@@ -6,9 +6,10 @@
 //! - [`protocol`]: the one interface; [`effects`]: what a step asks for.
 //! - [`journal`], [`replica`]: persist before send, by type; what a driver holds of a protocol.
 //! - [`time`], [`random`]: time and randomness are inputs.
-//! - [`pow`]: proof of work.
+//! - [`pow`]: proof of work. [`committee`]: what all committees share.
 //! - [`sim`]: the deterministic simulator.
 
+pub mod committee;
 pub mod effects;
 pub mod journal;
 pub mod pow;

@@ -32,6 +32,8 @@ pub struct Replica<P: Protocol> {
     random: Random,
     /// Records of steps taken since the last frame was handed out.
     records: Vec<P::Record>,
+    /// Whether those records make all earlier frames superfluous.
+    restates: bool,
     /// The number that those records' frame will get.
     next_frame: FrameNumber,
     in_flight: Option<FrameNumber>,
@@ -56,13 +58,14 @@ impl<P: Protocol> Replica<P> {
         wall: UnixMillis,
     ) -> Self {
         let mut random = Random::new(seed);
-        let (mut new_records, mut effects) = (Vec::new(), Vec::new());
-        let mut context = Context::new(now, wall, &mut random, &mut new_records, &mut effects);
+        let (mut new_records, mut restates, mut effects) = (Vec::new(), false, Vec::new());
+        let mut context = Context::new(now, wall, &mut random, &mut new_records, &mut restates, &mut effects);
         let protocol = P::recover(config, records, history, &mut context);
         let mut replica = Self {
             protocol,
             random,
             records: new_records,
+            restates,
             next_frame: journal.through().next(),
             in_flight: None,
             durable: journal.through(),
@@ -80,7 +83,14 @@ impl<P: Protocol> Replica<P> {
         if self.stopped.is_some() {
             return;
         }
-        let mut context = Context::new(now, wall, &mut self.random, &mut self.records, &mut self.scratch);
+        let mut context = Context::new(
+            now,
+            wall,
+            &mut self.random,
+            &mut self.records,
+            &mut self.restates,
+            &mut self.scratch,
+        );
         self.protocol.step(input, &mut context);
         self.seal();
     }
@@ -94,7 +104,8 @@ impl<P: Protocol> Replica<P> {
         let number = self.next_frame;
         self.next_frame = number.next();
         self.in_flight = Some(number);
-        Some(Frame { number, records: std::mem::take(&mut self.records) })
+        let restates = std::mem::take(&mut self.restates);
+        Some(Frame { number, records: std::mem::take(&mut self.records), restates })
     }
 
     /// Takes the journal's proof, and releases what waited for it, in order.

@@ -187,7 +187,10 @@ fn gen_1_a_restart_goes_on_after_the_last_durable_frame() {
 #[test]
 #[should_panic(expected = "never got")]
 fn a_foreign_journal_is_refused() {
-    let foreign = Paper { written: vec![Frame { number: FrameNumber(9), records: vec![] }], synced: 1 };
+    let foreign = Paper {
+        written: vec![Frame { number: FrameNumber(9), records: vec![], restates: false }],
+        synced: 1,
+    };
     start(&Paper::default()).durable(&Durable::proven_by(&foreign));
 }
 

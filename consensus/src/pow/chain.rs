@@ -146,7 +146,7 @@ impl ProofOfWork {
             let settled = height.saturating_sub(self.config.rules.settled_depth).max(self.chain.settled);
             cx.effect(Effect::Append {
                 position: position(height),
-                block_hash: hash,
+                block_hash: Some(hash),
                 body: body.bytes().clone(),
                 settled: position(settled),
             });

@@ -143,7 +143,9 @@ impl Story {
             match effect {
                 Effect::Send { to, message } => self.sent.push((to, message)),
                 Effect::Broadcast(message) => self.sent.push((Peer(u64::MAX), message)),
-                Effect::Append { position, block_hash, body, .. } => self.append(position, block_hash, body),
+                Effect::Append { position, block_hash, body, .. } => {
+                    self.append(position, block_hash.unwrap(), body);
+                }
                 Effect::Rewind { block_hash, .. } => {
                     self.log_tip = block_hash;
                     self.rewound.push(block_hash);

@@ -199,7 +199,8 @@ impl<L: Ledger> World<'_, L> {
                 }
             }
             Effect::Append { position, block_hash, body, .. } => {
-                self.append(node, position, block_hash, &body);
+                let hash = block_hash.expect("proof of work knows its blocks before execution");
+                self.append(node, position, hash, &body);
             }
             Effect::Rewind { block_hash, .. } => self.rewind(node, block_hash),
             Effect::Load { block_hash } => {
