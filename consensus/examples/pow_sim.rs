@@ -22,7 +22,9 @@ fn main() {
     }
     let started = Instant::now();
     let mut report = RangeReport::starting_at(first);
-    run_range(&mut report, &Options::seed(0), end, 1, |_| started.elapsed() < limit);
+    run_range(&mut report, &Options::seed(0), &synod_consensus::sim::run, end, 1, |_| {
+        started.elapsed() < limit
+    });
     let seconds = started.elapsed().as_secs_f64();
     println!(
         "{} runs, {} events, {:.0} events/s",

@@ -238,8 +238,12 @@ impl ProofOfWork {
         if least >= limit {
             return false;
         }
-        let free: Vec<Peer> =
+        let mut free: Vec<Peer> =
             able.iter().filter(|(_, busy)| *busy == least).map(|(peer, _)| **peer).collect();
+        if mutant!("gen-11-hash-order") {
+            let turn = synod_types::mutant::disorder() as usize % free.len();
+            free.rotate_left(turn);
+        }
         let peer = *cx.random().pick(&free).expect("the least busy peers are some");
         let deadline = cx.now().plus_ms(self.config.limits.request_timeout_ms);
         self.bodies.requests.insert(hash, Request { peer, deadline });

@@ -207,7 +207,9 @@ impl ProofOfWork {
         let Some(node) = self.tree.node(hash) else { return };
         let (height, from) = (Height(node.height), node.from);
         self.condemned.insert(hash);
-        cx.persist(Record::Condemned { block_hash: hash });
+        if !mutant!("gen-2-forget-condemned") {
+            cx.persist(Record::Condemned { block_hash: hash });
+        }
         for removed in self.tree.remove_subtree(hash) {
             self.forget_block(removed);
         }

@@ -52,6 +52,11 @@ impl ProofOfWork {
         self.tree.complete_blocks()
     }
 
+    /// Whether the block is remembered as invalid.
+    pub fn is_condemned(&self, block_hash: BlockHash) -> bool {
+        self.condemned.contains(block_hash)
+    }
+
     /// Whether the tip is still being moved towards the heaviest complete block.
     pub fn is_executing(&self) -> bool {
         self.chain.is_busy()

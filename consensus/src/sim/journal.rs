@@ -8,11 +8,12 @@ use crate::random::Random;
 pub struct ModelJournal<R> {
     frames: Vec<Frame<R>>,
     synced: usize,
+    image: Vec<Frame<R>>,
 }
 
 impl<R> Default for ModelJournal<R> {
     fn default() -> Self {
-        Self { frames: Vec::new(), synced: 0 }
+        Self { frames: Vec::new(), synced: 0, image: Vec::new() }
     }
 }
 
@@ -34,6 +35,22 @@ impl<R: Clone> ModelJournal<R> {
             self.frames.truncate(self.synced);
         }
         self.synced = self.frames.len();
+    }
+
+    /// Keeps a copy of what is durable now.
+    pub fn keep_image(&mut self) {
+        self.image = self.frames[..self.synced].to_vec();
+    }
+
+    /// Comes back with the copy that was kept, or empty if none was.
+    pub fn restore_image(&mut self) {
+        self.frames.clone_from(&self.image);
+        self.synced = self.frames.len();
+    }
+
+    /// Forgets the copy.
+    pub fn drop_image(&mut self) {
+        self.image.clear();
     }
 
     /// All records that are kept.

@@ -16,6 +16,7 @@ use synod_types::{Block, BlockHash, Commitment, Gas, Header, Height, UnixMillis}
 use crate::pow::History;
 use crate::pow::chain_position;
 use crate::random::Random;
+use crate::time::Time;
 
 /// What a template is for.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +33,41 @@ pub struct Template {
     pub recipient: Address,
 }
 
+/// What the disk under a ledger does with writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DiskState {
+    /// It keeps them.
+    #[default]
+    Good,
+    /// It has no room: every write ends short (S-D4).
+    Full,
+    /// The next sync fails; nobody knows what of the written bytes reached the disk (S-D3).
+    Failing,
+}
+
+/// Why nothing became durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncError {
+    /// The disk is full. What was written before is kept in memory, and can be written when space is freed.
+    Full,
+    /// A write or a sync failed: the process must end (GEN-4).
+    Failed,
+}
+
+/// What a ledger's own oracles found wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// The oracle's id.
+    pub oracle: &'static str,
+    /// What was seen.
+    pub message: String,
+}
+
 /// A ledger and its block log, for one node.
 pub trait Ledger {
+    /// Whether clients talk to it: then [`Ledger::client`] is called now and then.
+    const HAS_CLIENTS: bool = false;
+
     /// What a start finds in the log.
     fn history(&self) -> History;
     /// A block on the executed tip; `None` when the tip is another.
@@ -49,13 +83,40 @@ pub trait Ledger {
     /// Why there is no such block below the tip.
     fn rewind(&mut self, to: BlockHash) -> Result<(), String>;
     /// Makes all that was written durable.
-    fn sync(&mut self);
+    ///
+    /// # Errors
+    /// [`SyncError`]; after [`SyncError::Full`] it may be tried again.
+    fn sync(&mut self) -> Result<(), SyncError>;
     /// A block that was appended once.
     fn load(&self, block_hash: BlockHash) -> Option<Bytes>;
     /// The power fails, and comes back: what was not synced is lost, in whole or in part.
     fn power_cut(&mut self, random: &mut Random);
     /// The executed tip.
     fn tip(&self) -> BlockHash;
+    /// What the disk does from now on; a power cut makes it good again.
+    fn set_disk(&mut self, disk: DiskState);
+    /// Keeps a copy of what is durable now, in place of an earlier one.
+    fn keep_image(&mut self);
+    /// The machine comes back with the copy that was kept (S-C5), or with an empty disk (S-C4) if none was.
+    /// Follows a power cut.
+    fn restore_image(&mut self);
+    /// Forgets the copy that was kept.
+    fn drop_image(&mut self);
+
+    /// A client calls: it looks at its account here, and submits what it wants executed next.
+    fn client(&mut self, _now: Time, _wall: UnixMillis, _random: &mut Random) {}
+    /// Since when a client's transaction waits that this ledger has not executed: the oldest one.
+    fn waits_since(&self) -> Option<Time> {
+        None
+    }
+    /// What its own oracles found since they were asked last.
+    fn complaint(&mut self) -> Option<Complaint> {
+        None
+    }
+    /// Named events that happened since this was asked last (A15).
+    fn happened(&mut self) -> Vec<&'static str> {
+        Vec::new()
+    }
 }
 
 /// Blocks that were read once, for all model ledgers of a run.
@@ -88,6 +149,10 @@ pub struct ModelLedger {
     no_transactions: B256,
     log: Vec<Entry>,
     synced: usize,
+    /// From here on the disk has lost what it was given, though a sync may have said otherwise since.
+    lost: Option<usize>,
+    disk: DiskState,
+    image: Vec<Entry>,
     /// Executed blocks above the genesis block.
     chain: Vec<BlockHash>,
 }
@@ -99,7 +164,17 @@ impl ModelLedger {
     /// An empty log.
     pub fn new(genesis: Header, archive: SharedArchive) -> Self {
         let no_transactions = transactions_root(&[]);
-        Self { archive, genesis, no_transactions, log: Vec::new(), synced: 0, chain: Vec::new() }
+        Self {
+            archive,
+            genesis,
+            no_transactions,
+            log: Vec::new(),
+            synced: 0,
+            lost: None,
+            disk: DiskState::Good,
+            image: Vec::new(),
+            chain: Vec::new(),
+        }
     }
 
     fn root(archive: &Archive, hash: BlockHash) -> B256 {
@@ -201,8 +276,17 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
-    fn sync(&mut self) {
-        self.synced = self.log.len();
+    fn sync(&mut self) -> Result<(), SyncError> {
+        match self.disk {
+            DiskState::Full => return Err(SyncError::Full),
+            DiskState::Failing => {
+                self.disk = DiskState::Good;
+                self.lost.get_or_insert(self.synced);
+                return Err(SyncError::Failed);
+            }
+            DiskState::Good => self.synced = self.log.len(),
+        }
+        Ok(())
     }
 
     fn load(&self, block_hash: BlockHash) -> Option<Bytes> {
@@ -213,11 +297,31 @@ impl Ledger for ModelLedger {
 
     /// Frames are chained, so of the unsynced ones a prefix survives, however the disk reordered them.
     fn power_cut(&mut self, random: &mut Random) {
-        let unsynced = (self.log.len() - self.synced) as u64;
-        let kept = if random.chance(800_000) { 0 } else { random.below(unsynced + 1) };
-        self.log.truncate(self.synced + kept as usize);
+        let safe = self.lost.take().map_or(self.synced, |lost| self.synced.min(lost));
+        let unsafe_entries = (self.log.len() - safe) as u64;
+        let kept = if random.chance(800_000) { 0 } else { random.below(unsafe_entries + 1) };
+        self.log.truncate(safe + kept as usize);
+        self.synced = self.log.len();
+        self.disk = DiskState::Good;
+        self.replay();
+    }
+
+    fn set_disk(&mut self, disk: DiskState) {
+        self.disk = disk;
+    }
+
+    fn keep_image(&mut self) {
+        self.image = self.log[..self.synced].to_vec();
+    }
+
+    fn restore_image(&mut self) {
+        self.log.clone_from(&self.image);
         self.synced = self.log.len();
         self.replay();
+    }
+
+    fn drop_image(&mut self) {
+        self.image.clear();
     }
 
     fn tip(&self) -> BlockHash {

@@ -26,7 +26,7 @@ pub mod shrink;
 pub mod swarm;
 pub mod trace;
 
-pub use ledger::{Ledger, ModelLedger, Template};
+pub use ledger::{Complaint, DiskState, Ledger, ModelLedger, SyncError, Template};
 pub use range::run_range;
 pub use report::{Options, RangeReport, Report, Violation};
 pub use shrink::shrink;
@@ -37,6 +37,8 @@ use std::rc::Rc;
 
 /// Runs one seed on the model ledger.
 pub fn run(options: &Options) -> Report {
-    let archive = Rc::new(RefCell::default());
-    pow::run(options, &move |genesis| ModelLedger::new(*genesis, Rc::clone(&archive)))
+    let archive: ledger::SharedArchive = Rc::new(RefCell::default());
+    let open = |_| ModelLedger::new(pow::genesis(), Rc::clone(&archive));
+    let setting = pow::Setting { parameters: pow::parameters(), genesis: pow::genesis(), open: &open };
+    pow::run(options, &setting)
 }

@@ -25,7 +25,12 @@ pub struct Network {
     loss_ppm: u64,
     duplicate_ppm: u64,
     replay_ppm: u64,
+    garble_ppm: u64,
     capacity: u32,
+    /// The side of each node while the network is in two parts for good.
+    sides: Option<Vec<bool>>,
+    /// Nothing that is sent before arrives.
+    silent_until: Time,
 }
 
 /// When a message arrives: not at all, once, or more often.
@@ -49,6 +54,9 @@ impl Network {
             loss_ppm: rate(swarm.has(Fault::Loss), random, 400_000),
             duplicate_ppm: rate(swarm.has(Fault::Duplicate), random, 500_000),
             replay_ppm: rate(swarm.has(Fault::Duplicate), random, 50_000),
+            garble_ppm: rate(swarm.has(Fault::Garble), random, 50_000),
+            sides: None,
+            silent_until: Time(0),
             capacity: if swarm.has(Fault::Capacity) { random.between(2, 20) as u32 } else { u32::MAX },
         }
     }
@@ -58,14 +66,36 @@ impl Network {
         for link in &mut self.links {
             *link = Link { mean_us: link.mean_us.min(20_000), in_flight: link.in_flight, ..Link::default() };
         }
-        (self.loss_ppm, self.duplicate_ppm, self.replay_ppm) = (0, 0, 0);
+        (self.loss_ppm, self.duplicate_ppm, self.replay_ppm, self.garble_ppm) = (0, 0, 0, 0);
         self.capacity = u32::MAX;
+    }
+
+    /// Parts the network in two, whatever is cut and joined besides, or makes it whole again.
+    pub fn part(&mut self, sides: Option<Vec<bool>>) {
+        self.sides = sides;
+    }
+
+    /// Loses everything that is sent before `until`, and tells nobody.
+    pub fn hush(&mut self, until: Time) {
+        self.silent_until = until;
+    }
+
+    /// Whether a message is damaged on its way.
+    pub fn garbles(&self, random: &mut Random) -> bool {
+        random.chance(self.garble_ppm)
+    }
+
+    fn is_parted(&self, from: usize, to: usize) -> bool {
+        self.sides.as_ref().is_some_and(|sides| sides[from] != sides[to])
     }
 
     /// Sends one message.
     pub fn send(&mut self, from: usize, to: usize, now: Time, random: &mut Random) -> Arrivals {
         let (loss, duplicate, replay) = (self.loss_ppm, self.duplicate_ppm, self.replay_ppm);
         let capacity = self.capacity;
+        if now < self.silent_until || self.is_parted(from, to) {
+            return [None, None];
+        }
         let link = &mut self.links[from * self.nodes + to];
         if link.cut || link.in_flight >= capacity || random.chance(loss) {
             return [None, None];
@@ -82,9 +112,10 @@ impl Network {
 
     /// A message arrived; `false` when its link is cut meanwhile, so that it is lost.
     pub fn arrive(&mut self, from: usize, to: usize) -> bool {
+        let is_parted = self.is_parted(from, to);
         let link = &mut self.links[from * self.nodes + to];
         link.in_flight -= 1;
-        !link.cut
+        !link.cut && !is_parted
     }
 
     /// Cuts or joins one direction.

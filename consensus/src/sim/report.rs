@@ -89,6 +89,14 @@ pub struct Report {
     pub trace: Vec<String>,
 }
 
+impl Report {
+    /// Whether the run is too short to say much.
+    pub fn is_short(&self) -> bool {
+        let saw = |name| self.coverage.contains_key(name);
+        self.blocks < 20 || !saw("reorg") || !saw("healing")
+    }
+}
+
 /// What many runs found; a range goes on where it stopped when it is given its own report again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangeReport {
@@ -98,7 +106,7 @@ pub struct RangeReport {
     pub runs: u64,
     /// Events so far.
     pub events: u64,
-    /// Runs that decided fewer than twenty blocks.
+    /// Runs that ended well and yet decided fewer than twenty blocks, or saw no reorganisation or no healing.
     pub short_runs: u64,
     /// Runs in which each named event happened (A15).
     pub coverage: BTreeMap<String, u64>,
@@ -120,7 +128,7 @@ impl RangeReport {
         self.next_seed = self.next_seed.max(report.options.seed.saturating_add(1));
         self.runs += 1;
         self.events += report.events;
-        self.short_runs += u64::from(report.blocks < 20);
+        self.short_runs += u64::from(report.violation.is_none() && report.is_short());
         for name in report.coverage.keys() {
             *self.coverage.entry(name.clone()).or_default() += 1;
         }

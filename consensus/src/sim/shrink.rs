@@ -2,10 +2,9 @@
 //! fewer blocks, one change at a time as long as the violation stays.
 
 use super::report::{Options, Report};
-use super::run;
 
-/// Shrinks a failing run; at most `budget` further runs are made. The result breaks the same oracle.
-pub fn shrink(failing: &Report, budget: usize) -> Report {
+/// Shrinks a failing run of `run`; at most `budget` further runs are made. The result breaks the same oracle.
+pub fn shrink(failing: &Report, run: &dyn Fn(&Options) -> Report, budget: usize) -> Report {
     let mut best = failing.clone();
     let mut left = budget;
     loop {

@@ -34,6 +34,8 @@ faults! {
     Loss = "loss",
     /// S-N3: messages come twice, some of them much later.
     Duplicate = "duplicate",
+    /// S-N4: frames are damaged, cut short, stretched or replaced by garbage on their way.
+    Garble = "garble",
     /// S-N5: the network falls into two parts.
     Partition = "partition",
     /// S-N5: one direction between two groups is cut.
@@ -52,7 +54,13 @@ faults! {
     SlowDisk = "slow-disk",
     /// S-D3: a sync fails; the node must stop, and starts again.
     SyncError = "sync-error",
-    /// S-T1: clocks are wrong, drift and jump.
+    /// S-D4: a disk is full for a while: writes end short, and nothing becomes durable.
+    DiskFull = "disk-full",
+    /// S-C4: a node comes back with an empty disk, as the same peer.
+    Wipe = "wipe",
+    /// S-C5: a node comes back with an older state of its disk, as from a restored snapshot.
+    Rollback = "rollback",
+    /// S-T1: clocks are wrong, drift, jump and stand still.
     Clock = "clock",
     /// S-P1: a miner keeps a branch to itself and releases it late.
     Selfish = "selfish",

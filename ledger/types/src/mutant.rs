@@ -5,6 +5,7 @@
 //! [`active`], and at most one mutant is switched on for a thread at a time.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 thread_local! {
     static ACTIVE: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -13,6 +14,12 @@ thread_local! {
 /// Whether the mutant `id` is switched on in this thread.
 pub fn active(id: &str) -> bool {
     ACTIVE.with_borrow(|active| active.as_deref() == Some(id))
+}
+
+/// A number that is another one at every call in this process: what an unordered map's hidden seed brings in.
+pub fn disorder() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    CALLS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Runs `body` in this thread with the mutant `id` switched on, and switches it off afterwards.

@@ -40,8 +40,8 @@ pub(super) struct Attacker<L> {
 
 /// Whether any fault of this run needs an attacker.
 pub(super) fn is_wanted(swarm: &Swarm) -> bool {
-    use Fault::{Eclipse, Flood, InvalidBlock, Liar, Selfish, Timewarp, Withhold, WrongBody};
-    [Selfish, Timewarp, Flood, InvalidBlock, WrongBody, Withhold, Liar, Eclipse]
+    use Fault::{Eclipse, Flood, Garble, InvalidBlock, Liar, Selfish, Timewarp, Withhold, WrongBody};
+    [Garble, Selfish, Timewarp, Flood, InvalidBlock, WrongBody, Withhold, Liar, Eclipse]
         .iter()
         .any(|fault| swarm.has(*fault))
 }
@@ -76,7 +76,7 @@ impl<L: Ledger> World<'_, L> {
     /// A few hashes of the attacker's miner.
     pub(super) fn attacker_mines(&mut self) {
         let Some(attacker) = &self.attacker else { return };
-        if self.healed_at.is_some() {
+        if !self.has_faults() {
             return;
         }
         let now = self.scheduler.now();
@@ -230,7 +230,7 @@ impl<L: Ledger> World<'_, L> {
         let wait = self.random.between(ATTACK_MS.0, ATTACK_MS.1);
         self.scheduler.schedule(now.plus_ms(wait), Event::Attack);
         self.trace.event(now, 13, self.nodes.len(), 0);
-        if self.swarm.has(Fault::Flood) && self.healed_at.is_none() {
+        if self.swarm.has(Fault::Flood) && self.has_faults() {
             self.flood_orphans();
             self.flood_light_headers();
         }

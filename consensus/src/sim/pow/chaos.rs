@@ -8,6 +8,8 @@ use crate::{Input, Peer};
 
 /// Milliseconds between two attempts at doing harm.
 const CHAOS_MS: (u64, u64) = (500, 4_000);
+/// A clock may be so far behind; ahead it would leave a chain whose times come true long after the run.
+const HOUR_MS: i64 = 3_600_000;
 /// How long a partition lasts.
 const PARTITION_MS: (u64, u64) = (1_000, 40_000);
 
@@ -15,12 +17,14 @@ const PARTITION_MS: (u64, u64) = (1_000, 40_000);
 pub(super) enum Mend {
     /// These directions are joined again.
     Join(Vec<(usize, usize)>),
+    /// This node's disk has room again.
+    Free(usize),
 }
 
 impl<L: Ledger> World<'_, L> {
     /// Does one harm, if the seed's faults have it, and comes back.
     pub(super) fn chaos(&mut self) {
-        if self.healed_at.is_some() {
+        if !self.has_faults() {
             return;
         }
         let now = self.scheduler.now();
@@ -46,6 +50,9 @@ impl<L: Ledger> World<'_, L> {
                 self.count("pause");
             }
             Fault::Clock => self.draw_clock(node),
+            Fault::DiskFull => self.fill_disk(node),
+            Fault::Wipe => self.wipe(node),
+            Fault::Rollback => self.roll_back(node),
             _ => {}
         }
     }
@@ -84,7 +91,10 @@ impl<L: Ledger> World<'_, L> {
 
     /// A link that returns is a new connection.
     pub(super) fn mend(&mut self, mend: &Mend) {
-        let Mend::Join(directions) = mend;
+        let directions = match mend {
+            Mend::Join(directions) => directions,
+            Mend::Free(node) => return self.free_disk(*node),
+        };
         self.trace.event(self.scheduler.now(), 11, 0, directions.len() as u64);
         for (from, to) in directions {
             self.network.cut(*from, *to, false);
@@ -120,21 +130,16 @@ impl<L: Ledger> World<'_, L> {
         self.scheduler.schedule(self.scheduler.now().plus_ms(down), Event::Restart { node: node as u8 });
     }
 
-    /// A sync may fail (S-D3): the replica stops, and the process with it.
-    pub(super) fn sync_fails(&mut self, node: usize) -> bool {
-        let fails =
-            self.swarm.has(Fault::SyncError) && self.healed_at.is_none() && self.random.chance(10_000);
-        if fails {
-            self.count("sync error");
-            if let Some(replica) = self.nodes[node].replica.as_mut() {
-                replica.stop("block log: sync failed: EIO".to_owned());
-            }
-            self.crash(node);
+    /// The power may fail between a write and the end of its sync (S-C1).
+    pub(super) fn crash_within(&mut self, node: usize, sync_us: u64) {
+        if self.swarm.has(Fault::Crash) && self.has_faults() && self.random.chance(20_000) {
+            let at = self.scheduler.now().plus_us(self.random.below(sync_us));
+            self.scheduler.schedule(at, Event::Crash { node: node as u8, run: self.nodes[node].run });
         }
-        fails
     }
 
-    /// Most clocks are off by less than the future limit; with the fault, some by much more.
+    /// Most clocks are off by less than the future limit; with the fault, some by much more, and some stand
+    /// still.
     pub(super) fn draw_clock(&mut self, node: usize) {
         let is_wild = self.swarm.has(Fault::Clock) && self.random.chance(200_000);
         let (reach, drift) = match (self.swarm.has(Fault::Clock), is_wild) {
@@ -142,8 +147,16 @@ impl<L: Ledger> World<'_, L> {
             (true, false) => (2_000, 10_000),
             (false, _) => (200, 100),
         };
-        let offset_ms = self.random.between(0, 2 * reach) as i64 - reach as i64;
-        let drift_ppm = self.random.between(0, 2 * drift) as i64 - drift as i64;
+        let mut offset_ms = self.random.between(0, 2 * reach) as i64 - reach as i64;
+        let mut drift_ppm = self.random.between(0, 2 * drift) as i64 - drift as i64;
+        if is_wild && self.random.chance(300_000) {
+            self.count("clock an hour behind");
+            offset_ms = -HOUR_MS;
+        }
+        if is_wild && self.random.chance(200_000) {
+            self.count("clock stands still");
+            drift_ppm = -1_000_000;
+        }
         self.nodes[node].clock = Clock { offset_ms, drift_ppm };
     }
 
@@ -152,7 +165,6 @@ impl<L: Ledger> World<'_, L> {
     pub(super) fn heal(&mut self) {
         let now = self.scheduler.now();
         self.trace.line(now, || "healed".to_owned());
-        self.healed_at = Some(now);
         self.network.heal();
         let true_ms = self.true_ms();
         for node in 0..self.nodes.len() {
@@ -162,6 +174,7 @@ impl<L: Ledger> World<'_, L> {
             debug_assert!(self.wall(node).0.abs_diff(true_ms) <= 500);
             self.nodes[node].paused_until = now;
             self.nodes[node].sync_us = self.nodes[node].sync_us.min(20_000);
+            self.free_disk(node);
             if self.nodes[node].replica.is_none() {
                 self.start(node);
             }

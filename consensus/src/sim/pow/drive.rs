@@ -15,6 +15,8 @@ use crate::time::Time;
 /// Hashes in one mining event. With more, miners that all begin anew at a new tip would find in step, and
 /// easy targets would not make blocks come faster.
 const HASHES: u64 = 1;
+/// Milliseconds between two calls of clients.
+const CLIENT_MS: (u64, u64) = (50, 1_500);
 
 impl<L: Ledger> World<'_, L> {
     /// Starts a node and connects it to all its peers.
@@ -23,6 +25,8 @@ impl<L: Ledger> World<'_, L> {
         let config = self.config.clone();
         self.nodes[node].start(config, seed, now, wall);
         self.check_kept(node);
+        self.check_condemned(node);
+        self.listen_to_ledger(node);
         self.carry_out(node);
         self.answer(node);
         for peer in self.nodes[node].peers.clone() {
@@ -79,8 +83,9 @@ impl<L: Ledger> World<'_, L> {
     /// Hashes a few nonces; the next few follow when the miner's power allows.
     pub(super) fn mine(&mut self, node: u8, number: u64) {
         let (now, index) = (self.scheduler.now(), usize::from(node));
+        let is_over = self.is_mining_over();
         let state = &mut self.nodes[index];
-        if state.search_number != number {
+        if state.search_number != number || is_over {
             return;
         }
         self.trace.event(now, 3, index, number);
@@ -93,6 +98,7 @@ impl<L: Ledger> World<'_, L> {
             self.trace
                 .line(now, || format!("{index} solves block {} at height {}", body.hash(), body.height()));
             self.attacker_sees(&body);
+            self.block_was_found();
             return self.feed(index, Input::Done(Outcome::Solved(body)));
         }
         self.schedule_mining(node);
@@ -116,12 +122,11 @@ impl<L: Ledger> World<'_, L> {
             return self.scheduler.schedule(state.paused_until, Event::Synced { node, run });
         }
         self.trace.event(now, 4, index, 0);
-        if self.sync_fails(index) {
+        if !self.sync(index) {
             return;
         }
         let state = &mut self.nodes[index];
         let covered = state.syncing.take().unwrap_or(0);
-        state.ledger.sync();
         let durable: Vec<_> = state.written.drain(..covered).collect();
         self.begin_sync(index);
         for (position, block_hash) in durable {
@@ -134,6 +139,10 @@ impl<L: Ledger> World<'_, L> {
         self.trace.event(self.scheduler.now(), 5, index, 0);
         let state = &mut self.nodes[index];
         let Some(replica) = state.replica.as_mut().filter(|_| state.run == run) else { return };
+        if state.is_full {
+            let later = self.scheduler.now().plus_us(state.sync_us.max(100_000));
+            return self.scheduler.schedule(later, Event::JournalSynced { node, run });
+        }
         replica.durable(&state.journal.sync());
         self.carry_out(index);
         self.answer(index);
@@ -161,8 +170,9 @@ impl<L: Ledger> World<'_, L> {
         let Some(replica) = state.replica.as_mut() else { return };
         if let Some(frame) = replica.take_frame() {
             state.journal.write(frame);
-            let event = Event::JournalSynced { node: node as u8, run: state.run };
-            self.scheduler.schedule(now.plus_us(state.sync_us), event);
+            let (event, sync_us) = (Event::JournalSynced { node: node as u8, run: state.run }, state.sync_us);
+            self.scheduler.schedule(now.plus_us(sync_us), event);
+            self.crash_within(node, sync_us);
         }
         while let Some(effect) =
             self.nodes[node].replica.as_mut().and_then(crate::replica::Replica::next_effect)
@@ -220,8 +230,7 @@ impl<L: Ledger> World<'_, L> {
     pub(super) fn transmit(&mut self, from: usize, to: Peer, message: &Rc<Message>) {
         let (now, to) = (self.scheduler.now(), to.0 as usize);
         for at in self.network.send(from, to, now, &mut self.random).into_iter().flatten() {
-            let message = Rc::clone(message);
-            self.scheduler.schedule(at, Event::Deliver { from: from as u8, to: to as u8, message });
+            self.send_off(from, to, at, Rc::clone(message));
         }
     }
 
@@ -244,6 +253,7 @@ impl<L: Ledger> World<'_, L> {
         match self.nodes[node].ledger.execute(hash, body) {
             Ok(()) => {
                 self.check_executed(node, hash);
+                self.listen_to_ledger(node);
                 if mutant!("sto-1-ack-before-sync") {
                     return self.inputs.push_back(Input::Executed { position, block_hash: hash });
                 }
@@ -262,8 +272,9 @@ impl<L: Ledger> World<'_, L> {
         let state = &mut self.nodes[node];
         if state.syncing.is_none() && !state.written.is_empty() {
             state.syncing = Some(state.written.len());
-            let at = self.scheduler.now().plus_us(state.sync_us);
-            self.scheduler.schedule(at, Event::Synced { node: node as u8, run: state.run });
+            let (event, sync_us) = (Event::Synced { node: node as u8, run: state.run }, state.sync_us);
+            self.scheduler.schedule(self.scheduler.now().plus_us(sync_us), event);
+            self.crash_within(node, sync_us);
         }
     }
 
@@ -275,6 +286,21 @@ impl<L: Ledger> World<'_, L> {
             return self.violate("A1", || format!("node {node} cannot rewind: {reason}"));
         }
         self.check_rewound(node, before, to);
+        self.listen_to_ledger(node);
+    }
+
+    /// A client talks to some node.
+    pub(super) fn client(&mut self) {
+        let now = self.scheduler.now();
+        let node = self.random.below(self.nodes.len() as u64) as usize;
+        self.trace.event(now, 17, node, 0);
+        let wall = self.wall(node);
+        if self.nodes[node].replica.is_some() && self.nodes[node].paused_until <= now {
+            self.nodes[node].ledger.client(now, wall, &mut self.random);
+            self.feed(node, Input::Demand { oldest_since: Some(now), bytes: 1 });
+        }
+        let wait = self.random.between(CLIENT_MS.0, CLIENT_MS.1);
+        self.scheduler.schedule(now.plus_ms(wait), Event::Client);
     }
 
     fn start_job(&mut self, node: usize, job: Job) {
@@ -311,7 +337,10 @@ impl<L: Ledger> World<'_, L> {
                 self.nodes[node].owes_event = false;
                 self.count("settled reversed");
             }
-            Told::Condemned { .. } => self.count("block condemned"),
+            Told::Condemned { block_hash, .. } => {
+                self.nodes[node].condemned = Some(*block_hash);
+                self.count("block condemned");
+            }
         }
     }
 

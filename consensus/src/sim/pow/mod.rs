@@ -6,8 +6,11 @@
 mod attacker;
 mod audit;
 mod chaos;
+mod disks;
 mod drive;
+mod ending;
 mod facts;
+mod garble;
 mod node;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +23,7 @@ use synod_types::hash::sha256d;
 use synod_types::{BlockHash, Header};
 
 use self::attacker::Attacker;
+use self::ending::Stage;
 use self::facts::Facts;
 use self::node::{Node, NodeInput};
 use super::ledger::Ledger;
@@ -31,10 +35,9 @@ use super::trace::Trace;
 use crate::pow::{Body, Config, Limits, Message, Rules};
 use crate::protocol::Peer;
 use crate::random::Random;
-use crate::time::Time;
 
 /// True time at virtual time 0: the genesis block's.
-const EPOCH_MS: u64 = 1_700_000_000_000;
+pub const EPOCH_MS: u64 = 1_700_000_000_000;
 /// Seconds between blocks.
 const SPACING: u64 = 2;
 /// The genesis target: 32 hashes a block.
@@ -43,30 +46,22 @@ const GENESIS_BITS: u32 = 0x2007_ffff;
 const POWER: u64 = 16_000;
 /// Settled soon, so that reversals happen in short runs.
 const SETTLED_DEPTH: u64 = 8;
-/// The liveness phase's length: ten block intervals to converge, and five more to stay so.
-const CONVERGE_MS: u64 = 10 * SPACING * 1000;
-const STAY_MS: u64 = 5 * SPACING * 1000;
 /// A run has a few thousand events: far more mean that nodes keep each other busy for nothing.
 const EVENTS: u64 = 1_000_000;
-/// Sixty block intervals without a block do not happen at an ordinary pace.
-const BLOCK_MS: u64 = 120_000;
-/// The safety phase ends at the latest then, in milliseconds.
-const SAFETY_MS: u64 = 240_000;
-/// After healing, the difficulty has so long to find back to its ordinary pace. Clocks that were a minute
-/// ahead leave a chain whose times must first come true, and a halted network one that catches up with its
-/// schedule in blocks of two hashes each; that a block takes longer than its way is what A6 presupposes.
-const CALM_MS: u64 = 180_000;
 /// Milliseconds between the observer's audits.
 const AUDIT_MS: u64 = 500;
 
 /// What happens in the world.
 enum Event {
     Deliver { from: u8, to: u8, message: Rc<Message> },
+    Garbled { from: u8, to: u8, bytes: Vec<u8> },
     Wake { node: u8, run: u32 },
     Mine { node: u8, search: u64 },
     Synced { node: u8, run: u32 },
     JournalSynced { node: u8, run: u32 },
+    Crash { node: u8, run: u32 },
     Restart { node: u8 },
+    Client,
     Chaos,
     Mend(chaos::Mend),
     Attack,
@@ -89,19 +84,26 @@ struct World<'a, L> {
     inputs: VecDeque<NodeInput>,
     coverage: BTreeMap<&'static str, u64>,
     violation: Option<Violation>,
-    /// When the faults ended.
-    healed_at: Option<Time>,
-    /// When the chain had its ordinary pace again; from then on A6 counts.
-    calm_at: Option<Time>,
-    calm_height: u64,
-    converged: bool,
+    stage: Stage,
+    /// The part of each node while the network is in two.
+    sides: Vec<bool>,
     target_blocks: u64,
-    make: &'a dyn Fn(&Header) -> L,
+    setting: &'a Setting<'a, L>,
 }
 
-/// Runs one seed on ledgers that `make` opens over the genesis header.
-pub fn run<L: Ledger>(options: &Options, make: &dyn Fn(&Header) -> L) -> Report {
-    let mut world = World::new(options, make);
+/// What runs are made of beside the protocol: a chain's beginning, and who keeps it.
+pub struct Setting<'a, L> {
+    /// The chain's parameters; [`parameters`] or something close to them.
+    pub parameters: Parameters,
+    /// The genesis block's header.
+    pub genesis: Header,
+    /// Makes an empty ledger; what is random in it follows from the number.
+    pub open: &'a dyn Fn(u64) -> L,
+}
+
+/// Runs one seed.
+pub fn run<L: Ledger>(options: &Options, setting: &Setting<'_, L>) -> Report {
+    let mut world = World::new(options, setting);
     // A panic in the machine is a finding (A8) like any other, with the same command to see it again.
     let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).err();
     if let Some(cause) = panicked {
@@ -113,19 +115,19 @@ pub fn run<L: Ledger>(options: &Options, make: &dyn Fn(&Header) -> L) -> Report 
 }
 
 impl<'a, L: Ledger> World<'a, L> {
-    fn new(options: &Options, make: &'a dyn Fn(&Header) -> L) -> Self {
+    fn new(options: &Options, setting: &'a Setting<'a, L>) -> Self {
         let mut random = Random::new(options.seed);
         let drawn = random.between(3, 6) as usize;
         let count = options.nodes.unwrap_or(drawn).clamp(1, 64);
         let drawn = Swarm::draw(&mut random, &options.without);
         let swarm = options.only.as_ref().map_or(drawn, |only| Swarm::only(only));
-        let config = config();
-        let genesis = *config.rules.genesis.header();
+        let config = config(setting);
         let network = Network::new(count + 1, &swarm, &mut random);
-        let attacker = attacker::is_wanted(&swarm).then(|| Attacker::new(make(&genesis), &mut random));
+        let attacker = attacker::is_wanted(&swarm)
+            .then(|| Attacker::new((setting.open)(random.next_u64()), &mut random));
         let mut world = Self {
             nodes: Vec::new(),
-            facts: Facts::new(genesis),
+            facts: Facts::new(setting.genesis),
             config,
             swarm,
             scheduler: Scheduler::default(),
@@ -135,12 +137,10 @@ impl<'a, L: Ledger> World<'a, L> {
             inputs: VecDeque::new(),
             coverage: BTreeMap::new(),
             violation: None,
-            healed_at: None,
-            calm_at: None,
-            calm_height: 0,
-            converged: false,
+            stage: Stage::Faults,
+            sides: Vec::new(),
             target_blocks: options.blocks.max(1),
-            make,
+            setting,
             random,
         };
         world.populate(count);
@@ -148,7 +148,6 @@ impl<'a, L: Ledger> World<'a, L> {
     }
 
     fn populate(&mut self, count: usize) {
-        let genesis = *self.config.rules.genesis.header();
         let slow = self.swarm.has(Fault::SlowDisk);
         for index in 0..count {
             let others = (0..count + usize::from(self.attacker.is_some())).filter(|other| *other != index);
@@ -156,7 +155,8 @@ impl<'a, L: Ledger> World<'a, L> {
             let power = POWER / count as u64;
             let sync_us =
                 if slow { self.random.between(10_000, 1_000_000) } else { self.random.between(100, 4_000) };
-            self.nodes.push(Node::new((self.make)(&genesis), power, sync_us, peers));
+            let ledger = (self.setting.open)(self.random.next_u64());
+            self.nodes.push(Node::new(ledger, power, sync_us, peers));
             self.draw_clock(index);
         }
         for index in 0..count {
@@ -165,6 +165,9 @@ impl<'a, L: Ledger> World<'a, L> {
         let now = self.scheduler.now();
         self.scheduler.schedule(now.plus_ms(AUDIT_MS), Event::Audit);
         self.scheduler.schedule(now.plus_ms(1_000), Event::Chaos);
+        if L::HAS_CLIENTS {
+            self.scheduler.schedule(now.plus_ms(700), Event::Client);
+        }
         if self.attacker.is_some() {
             self.scheduler.schedule(now.plus_ms(500), Event::Attack);
             self.scheduler.schedule(now.plus_ms(100), Event::AttackerMines);
@@ -178,8 +181,8 @@ impl<'a, L: Ledger> World<'a, L> {
             if self.trace.events() > EVENTS {
                 return self.violate("A6", || format!("{EVENTS} events and no end"));
             }
-            if self.calm_at.is_some() && self.is_over() {
-                return self.judge_end();
+            if self.stage == Stage::Over {
+                return;
             }
             self.handle(event);
         }
@@ -189,6 +192,7 @@ impl<'a, L: Ledger> World<'a, L> {
         let now = self.scheduler.now();
         match event {
             Event::Deliver { from, to, message } => self.deliver(from, to, &message),
+            Event::Garbled { from, to, bytes } => self.garbled(from, to, &bytes),
             Event::Wake { node, run } => self.wake(node, run),
             Event::Mine { node, search } => self.mine(node, search),
             Event::Synced { node, run } => self.synced(node, run),
@@ -199,6 +203,13 @@ impl<'a, L: Ledger> World<'a, L> {
                     self.start(node.into());
                 }
             }
+            Event::Crash { node, run } => {
+                self.trace.event(now, 15, node.into(), 0);
+                if self.nodes[usize::from(node)].run == run {
+                    self.crash(node.into());
+                }
+            }
+            Event::Client => self.client(),
             Event::Chaos => self.chaos(),
             Event::Mend(mend) => self.mend(&mend),
             Event::Attack => self.attack(),
@@ -218,6 +229,11 @@ impl<'a, L: Ledger> World<'a, L> {
         tips.max_by_key(|tip| self.facts.work(*tip)).unwrap_or(self.facts.genesis())
     }
 
+    /// Whether faults still strike.
+    fn has_faults(&self) -> bool {
+        self.stage == Stage::Faults
+    }
+
     fn count(&mut self, name: &'static str) {
         *self.coverage.entry(name).or_default() += 1;
     }
@@ -230,7 +246,7 @@ impl<'a, L: Ledger> World<'a, L> {
     }
 
     fn report(self, options: &Options) -> Report {
-        let lowest = self.nodes.iter().map(|node| self.facts.height(node.ledger.tip())).min();
+        let lowest = self.lowest();
         let events = self.trace.events();
         let virtual_ms = self.scheduler.now().0 / 1000;
         let (trace_hash, trace) = self.trace.finish();
@@ -241,7 +257,7 @@ impl<'a, L: Ledger> World<'a, L> {
             trace_hash,
             events,
             virtual_ms,
-            blocks: lowest.unwrap_or(0),
+            blocks: lowest,
             coverage: self.coverage.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
             violation: self.violation,
             command: options.command(),
@@ -250,17 +266,25 @@ impl<'a, L: Ledger> World<'a, L> {
     }
 }
 
-/// The network's parameters, and small limits, so that runs reach them.
-fn config() -> Config {
-    let genesis = Header {
+/// The parameters of the simulated networks.
+pub fn parameters() -> Parameters {
+    Parameters { settled_depth: SETTLED_DEPTH, ..Parameters::testnet(GENESIS_BITS) }
+}
+
+/// The genesis header of chains on the model ledger.
+pub fn genesis() -> Header {
+    Header {
         version: 1,
         parent: BlockHash::default(),
         commitment: B256::repeat_byte(1),
         time: (EPOCH_MS / 1000) as u32,
         bits: GENESIS_BITS,
         nonce: 0,
-    };
-    let parameters = Parameters { settled_depth: SETTLED_DEPTH, ..Parameters::testnet(GENESIS_BITS) };
+    }
+}
+
+/// The network's rules, and small limits, so that runs reach them.
+fn config<L>(setting: &Setting<'_, L>) -> Config {
     let limits = Limits {
         orphans: 24,
         orphans_per_peer: 8,
@@ -273,7 +297,8 @@ fn config() -> Config {
         condemned: 16,
         ..Limits::default()
     };
-    let rules = Rules::new(&parameters, &genesis).expect("the simulation's parameters are valid");
+    let rules =
+        Rules::new(&setting.parameters, &setting.genesis).expect("the simulation's parameters are valid");
     Config { rules, limits, mines: true }
 }
 

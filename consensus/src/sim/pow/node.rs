@@ -78,6 +78,14 @@ pub(super) struct Node<L> {
     pub(super) settled: u64,
     /// A rewind below that, whose event is still due.
     pub(super) owes_event: bool,
+    /// The newest block that it said it condemned.
+    pub(super) condemned: Option<BlockHash>,
+    /// Its disk is full.
+    pub(super) is_full: bool,
+    /// A copy of its disk was kept, to be restored later.
+    pub(super) has_image: bool,
+    /// Its disk was wiped when its tip had this height.
+    pub(super) wiped_at: Option<u64>,
     /// Who it talks to.
     pub(super) peers: Vec<Peer>,
 }
@@ -103,6 +111,10 @@ impl<L: Ledger> Node<L> {
             told: None,
             settled: 0,
             owes_event: false,
+            condemned: None,
+            is_full: false,
+            has_image: false,
+            wiped_at: None,
             peers,
         }
     }
@@ -127,8 +139,18 @@ impl<L: Ledger> Node<L> {
         self.syncing = None;
         self.owes_event = false;
         self.paused_until = Time(0);
+        self.is_full = false;
         self.journal.power_cut(random);
         self.ledger.power_cut(random);
+    }
+
+    /// While it is off, its disk becomes what it was when a copy was kept; without one it is empty. What it
+    /// told others since is forgotten, and nobody can hold it to that.
+    pub(super) fn restore_image(&mut self) {
+        self.journal.restore_image();
+        self.ledger.restore_image();
+        self.told = None;
+        self.condemned = None;
     }
 
     /// Whether everything that it was told is executed and durable.
