@@ -20,6 +20,7 @@ use synod_types::{
     Address, B256, Block, BlockHash, Commitment, Genesis, Header, Height, Receipt, Transaction,
     TransactionId, UnixMillis, VerifiedTransaction,
 };
+use synod_vm::Vm;
 
 use crate::execution::{
     Beginning, Difference, LeftOut, Outcome, Parent, Proposal, Rules, compare, execute, fees, seal,
@@ -44,6 +45,7 @@ pub struct Ledger<H> {
     pub(crate) history: Arc<Mutex<H>>,
     pub(crate) state: State,
     pub(crate) trie: Trie,
+    pub(crate) vm: Vm,
     pub(crate) recent: Arc<RwLock<Recent>>,
     pub(crate) index: Option<Arc<Index<SledPages>>>,
     pub(crate) writer: Option<Writer>,
@@ -177,14 +179,14 @@ impl<H: BlockHistory> Ledger<H> {
     /// Builds the block that `proposal` makes on the head, for a target of `bits` (0 under a committee).
     /// Nothing is changed.
     pub fn build(&mut self, proposal: Proposal, bits: u32) -> Built {
-        let parent = self.parent();
-        let outcome = execute(&self.rules, &self.state.view(), &parent, proposal);
+        let parent = self.head().hash;
+        let outcome = self.execute(proposal);
         let inverse = self.trie.apply(&leaves::changes(&outcome.diff));
         let state_root = self.trie.root();
         self.trie.apply(&inverse);
         let transactions: Vec<_> = outcome.included.iter().map(|one| one.transaction().clone()).collect();
         let (header, commitment) =
-            seal(&self.rules, &parent, &outcome, transactions_root(&transactions), state_root, bits);
+            seal(&self.rules, parent, &outcome, transactions_root(&transactions), state_root, bits);
         let block = Block { header, commitment, transactions };
         Built { block, receipts: outcome.receipts, left_out: outcome.left_out }
     }
@@ -194,19 +196,19 @@ impl<H: BlockHistory> Ledger<H> {
     /// # Errors
     /// [`AppendError`]; after [`AppendError::Refused`] the ledger stands as before.
     pub fn append(&mut self, block: &Block, door: &dyn Door) -> Result<Arc<Executed>, AppendError<H::Error>> {
-        let parent = self.parent();
-        if block.header.parent != parent.hash {
-            let (parent, head) = (block.header.parent, parent.hash);
+        let head = self.head().hash;
+        if block.header.parent != head {
+            let parent = block.header.parent;
             return Err(Refused::NotOnHead { parent, head }.into());
         }
         block.check_body().map_err(Refused::Body)?;
         let proposal = self.proposal_of(block, door)?;
-        let outcome = execute(&self.rules, &self.state.view(), &parent, proposal);
+        let outcome = self.execute(proposal);
         if let Some((transaction, reason)) = outcome.left_out.first() {
             return Err(Refused::LeftOut { id: transaction.id(), reason: Box::new(reason.clone()) }.into());
         }
         let inverse = self.trie.apply(&leaves::changes(&outcome.diff));
-        let verdict = self.compare(&parent, &outcome, block);
+        let verdict = self.compare(&outcome, block);
         let logged = verdict
             .map_err(AppendError::from)
             .and_then(|()| self.log().append(block).map_err(AppendError::History));
@@ -293,10 +295,12 @@ impl<H: BlockHistory> Ledger<H> {
         self.trie.memory_bytes()
     }
 
-    /// What the next block stands on.
-    fn parent(&self) -> Parent {
-        let head = self.head();
-        Parent { hash: head.hash, height: head.height() }
+    /// Runs a proposal on the head; nothing is changed.
+    fn execute(&mut self, proposal: Proposal) -> Outcome {
+        let recent = self.recent.read().expect(UNPOISONED);
+        let head = recent.head();
+        let parent = Parent { hash: head.hash, height: head.height(), ancestors: &*recent };
+        execute(&mut self.vm, &self.rules, &head.view, &parent, proposal)
     }
 
     fn proposal_of(&mut self, block: &Block, door: &dyn Door) -> Result<Proposal, Refused> {
@@ -313,10 +317,10 @@ impl<H: BlockHistory> Ledger<H> {
     }
 
     /// Compares a block with what its payload builds; the tree stands after it.
-    fn compare(&self, parent: &Parent, outcome: &Outcome, block: &Block) -> Result<(), Refused> {
+    fn compare(&self, outcome: &Outcome, block: &Block) -> Result<(), Refused> {
         let root = block.commitment.transactions_root;
         let built: (Header, Commitment) =
-            seal(&self.rules, parent, outcome, root, self.trie.root(), block.header.bits);
+            seal(&self.rules, block.header.parent, outcome, root, self.trie.root(), block.header.bits);
         Ok(compare((&built.0, &built.1), (&block.header, &block.commitment))?)
     }
 

@@ -6,6 +6,8 @@
 //! - [`verify`]: signatures, checked once, at the door.
 //! - [`execution`]: what a block does, as a pure function of parent and payload.
 //! - [`state`]: accounts at the tip and at each recent block, shared with readers.
+//! - [`call`]: calls and traces on the state of a recent block.
+//! - [`logs`]: events of contracts over a range of blocks.
 //! - [`trie`]: the state tree and its root; [`prove`]: proofs that are checked offline.
 //! - [`log`] and [`disk`]: the block log, which is the truth, over real and simulated disks; [`history`]: what
 //!   the ledger asks of it.
@@ -13,12 +15,14 @@
 //! - [`mod@bench`]: figures; [`testing`]: what tests and benches make their chains from.
 
 pub mod bench;
+pub mod call;
 pub mod chain;
 pub mod disk;
 pub mod execution;
 pub mod history;
 mod index;
 pub mod log;
+pub mod logs;
 pub mod open;
 pub mod prove;
 pub mod reader;
@@ -29,6 +33,7 @@ pub mod testing;
 pub mod trie;
 pub mod verify;
 
+pub use call::{At, Bounds, CallError, Watched};
 pub use chain::{AppendError, Built, Ledger, Refused, RewindError, Rewound};
 pub use history::{BlockHistory, HistoryError, LoggedHistory, MemoryHistory};
 pub use open::{IndexFound, OpenError, OpenReport, Options};

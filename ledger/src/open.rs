@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use synod_types::{B256, Block, BlockHash, Genesis, Height, mutant};
+use synod_types::{B256, Block, BlockHash, Genesis, Header, Height, mutant};
+use synod_vm::Vm;
 
 use crate::chain::{Ledger, UNPOISONED, keep_until_indexed};
-use crate::execution::{Beginning, Parent, Proposal, Rules, execute, genesis_entries};
+use crate::execution::{BLOCK_HASHES, Beginning, Parent, Proposal, Rules, execute, genesis_entries};
 use crate::history::BlockHistory;
 use crate::index::Index;
 use crate::index::writer::Writer;
@@ -178,6 +179,7 @@ impl<H: BlockHistory> Ledger<H> {
             history: Arc::new(Mutex::new(history)),
             state: replayed.state,
             trie: replayed.trie,
+            vm: Vm::new(),
             recent: Arc::new(RwLock::new(replayed.recent)),
             index: store.index,
             writer: store.writer,
@@ -329,10 +331,11 @@ pub(crate) fn replay<H: BlockHistory>(
         diff: None,
         view: state.view(),
     };
-    let mut recent = Recent::new(layers, Arc::new(floor));
+    let older = hashes_below(history, &floor.header, floor.height())?;
+    let (mut vm, mut recent) = (Vm::new(), Recent::new(layers, Arc::new(floor), older));
     for height in recent.head().height().0 + 1..=to.0 {
         let block = read(history, Height(height))?;
-        let executed = replay_block(rules, &mut state, recent.head(), block)
+        let executed = replay_block(&mut vm, rules, &mut state, &recent, block)
             .map_err(|reason| OpenError::Broken { height: Height(height), reason })?;
         if let Some(floor) = recent.push(Arc::new(executed)) {
             recent.release(on_floor(floor));
@@ -347,8 +350,32 @@ pub(crate) fn replay<H: BlockHistory>(
     Ok(Replayed { state, trie, recent })
 }
 
-fn replay_block(rules: &Rules, state: &mut State, head: &Executed, block: Block) -> Result<Executed, String> {
-    let parent = Parent { hash: head.hash, height: head.height() };
+/// The hashes of the blocks below one, as far down as contracts above it may ask, newest last.
+fn hashes_below<H: BlockHistory>(
+    history: &H,
+    header: &Header,
+    height: Height,
+) -> Result<Vec<BlockHash>, OpenError<H::Error>> {
+    let lowest = height.0.saturating_sub(BLOCK_HASHES).saturating_add(1);
+    // Each block names the one below it, the first one the genesis block.
+    let mut hashes: Vec<_> = (lowest..height.0)
+        .map(|above| Ok(read(history, Height(above))?.header.parent))
+        .collect::<Result<_, OpenError<H::Error>>>()?;
+    if height > Height(0) {
+        hashes.push(header.parent);
+    }
+    Ok(hashes)
+}
+
+fn replay_block(
+    vm: &mut Vm,
+    rules: &Rules,
+    state: &mut State,
+    recent: &Recent,
+    block: Block,
+) -> Result<Executed, String> {
+    let head = recent.head();
+    let parent = Parent { hash: head.hash, height: head.height(), ancestors: recent };
     if block.header.parent != parent.hash {
         return Err("its parent is another block".to_owned());
     }
@@ -360,7 +387,7 @@ fn replay_block(rules: &Rules, state: &mut State, head: &Executed, block: Block)
         fee_recipient: commitment.fee_recipient,
         transactions: accepted.collect(),
     };
-    let outcome = execute(rules, &state.view(), &parent, proposal);
+    let outcome = execute(vm, rules, &state.view(), &parent, proposal);
     if let Some((transaction, reason)) = outcome.left_out.first() {
         return Err(format!("transaction {}: {reason}", transaction.id()));
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use synod_types::{Address, Block, BlockHash, Genesis, Height, Receipt, TransactionId};
 
+use crate::call::no_state;
 use crate::chain::{Ledger, UNPOISONED};
 use crate::execution::{Beginning, Rules};
 use crate::history::BlockHistory;
@@ -113,14 +114,11 @@ impl<H: BlockHistory> Reader<H> {
     /// [`NoState`] when it is not kept.
     pub fn view_at(&self, height: Height) -> Result<View, NoState> {
         let recent = self.recent.read().expect(UNPOISONED);
-        if let Some(block) = recent.at(height) {
-            return Ok(block.view.clone());
-        }
-        let (oldest, head) = (recent.oldest(), recent.head().height());
-        if height > head {
-            return Err(NoState::Future { asked: height, head });
-        }
-        Err(NoState::Pruned { asked: height, oldest, head })
+        recent.at(height).map(|block| block.view.clone()).ok_or_else(|| no_state(&recent, height))
+    }
+
+    pub(crate) fn with_recent<T>(&self, look: impl FnOnce(&Recent) -> T) -> T {
+        look(&self.recent.read().expect(UNPOISONED))
     }
 
     /// A block of the window, without its body.
@@ -186,7 +184,7 @@ impl<H: BlockHistory> Reader<H> {
     /// The index's.
     pub fn receipts(&self, height: Height) -> Result<Option<Vec<Receipt>>, StoreError> {
         let recent = self.recent.read().expect(UNPOISONED);
-        let kept = recent.at(height).filter(|block| block.diff.is_some() || height == Height(0));
+        let kept = recent.at(height).filter(|block| block.has_receipts());
         if let Some(block) = kept {
             return Ok(Some(block.receipts.clone()));
         }

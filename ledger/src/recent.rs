@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use synod_types::{Address, BlockHash, Commitment, Header, Height, Receipt, TransactionId, UnixMillis};
 
-use crate::execution::Outcome;
+use crate::execution::{Ancestors, BLOCK_HASHES, Outcome};
 use crate::state::{Diff, View};
 
 /// A block that was executed, without its body. The oldest one after a start from a checkpoint knows neither
@@ -35,7 +35,7 @@ pub struct Included {
     pub id: TransactionId,
     /// Who paid.
     pub sender: Address,
-    /// Who received.
+    /// Who received, or the contract that it created.
     pub recipient: Option<Address>,
 }
 
@@ -43,6 +43,11 @@ impl Executed {
     /// Its height.
     pub fn height(&self) -> Height {
         self.commitment.height
+    }
+
+    /// Whether its receipts are here, and not only in the index.
+    pub fn has_receipts(&self) -> bool {
+        self.diff.is_some() || self.height() == Height(0)
     }
 
     /// Its time.
@@ -53,12 +58,12 @@ impl Executed {
 
 /// What the indexes remember of an outcome's transactions.
 pub(crate) fn included(outcome: &Outcome) -> Vec<Included> {
-    let entry = |transaction: &synod_types::VerifiedTransaction| Included {
+    let entry = |(transaction, receipt): (&synod_types::VerifiedTransaction, &Receipt)| Included {
         id: transaction.id(),
         sender: transaction.sender(),
-        recipient: transaction.native().to,
+        recipient: transaction.native().to.or(receipt.created),
     };
-    outcome.included.iter().map(entry).collect()
+    outcome.included.iter().zip(&outcome.receipts).map(entry).collect()
 }
 
 /// The window, and below it the blocks that wait for a checkpoint. The window's oldest block is the floor:
@@ -69,15 +74,18 @@ pub(crate) struct Recent {
     blocks: VecDeque<Arc<Executed>>,
     /// The floor's index in `blocks`.
     floor: usize,
+    /// The hashes of the blocks right below `blocks`, newest last: what contracts may still ask for.
+    older: VecDeque<BlockHash>,
     heights: HashMap<BlockHash, Height>,
     places: HashMap<TransactionId, (Height, u32)>,
 }
 
 impl Recent {
-    /// A window of at most `layers` blocks above its floor.
-    pub(crate) fn new(layers: usize, floor: Arc<Executed>) -> Self {
+    /// A window of at most `layers` blocks above its floor; `older` are the hashes below it, newest last.
+    pub(crate) fn new(layers: usize, floor: Arc<Executed>, older: Vec<BlockHash>) -> Self {
         let (heights, places) = (HashMap::new(), HashMap::new());
-        let mut window = Self { layers, blocks: VecDeque::new(), floor: 0, heights, places };
+        let (blocks, older) = (VecDeque::new(), older.into());
+        let mut window = Self { layers, blocks, floor: 0, older, heights, places };
         window.index(&floor);
         window.blocks.push_back(floor);
         window
@@ -108,6 +116,10 @@ impl Recent {
             let oldest = self.blocks.pop_front().expect("it is below the floor");
             self.floor -= 1;
             self.forget(&oldest);
+            self.older.push_back(oldest.hash);
+            if self.older.len() as u64 > BLOCK_HASHES {
+                self.older.pop_front();
+            }
         }
     }
 
@@ -129,6 +141,15 @@ impl Recent {
     pub(crate) fn at(&self, height: Height) -> Option<&Arc<Executed>> {
         let index = height.0.checked_sub(self.oldest().0)?;
         self.blocks.get(usize::try_from(index).ok()?)
+    }
+
+    /// The hash of a kept block, or of one right below.
+    pub(crate) fn hash_at(&self, height: Height) -> Option<BlockHash> {
+        let Some(below) = self.oldest().0.checked_sub(height.0).filter(|below| *below > 0) else {
+            return self.at(height).map(|block| block.hash);
+        };
+        let index = self.older.len().checked_sub(usize::try_from(below).ok()?)?;
+        self.older.get(index).copied()
     }
 
     pub(crate) fn by_hash(&self, hash: &BlockHash) -> Option<&Arc<Executed>> {
@@ -156,5 +177,12 @@ impl Recent {
         for transaction in &block.transactions {
             self.places.remove(&transaction.id);
         }
+    }
+}
+
+/// The window knows what contracts may ask for while the next block is executed on its head.
+impl Ancestors for Recent {
+    fn block_hash(&self, height: Height) -> Option<BlockHash> {
+        self.hash_at(height)
     }
 }

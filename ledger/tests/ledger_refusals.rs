@@ -5,7 +5,7 @@ use synod_ledger::execution::{LeftOut, Proposal, Rules};
 use synod_ledger::testing::{account, genesis, key, signed, transfer, unsigned};
 use synod_ledger::{AppendError, Ledger, MemoryHistory, Options, Refused};
 use synod_types::block::transactions_root;
-use synod_types::{Block, Transaction, UnixMillis, VerifiedTransaction};
+use synod_types::{Block, Gas, Transaction, UnixMillis, VerifiedTransaction};
 
 type Chain = Ledger<MemoryHistory>;
 /// A field's name, and a change of it.
@@ -79,7 +79,8 @@ fn a2_a_bad_signature_or_an_unchargeable_transaction_makes_a_block_invalid() {
     let mut creating = good.clone();
     creating.transactions.push(signed(&rules, &key(1), creation).into_transaction());
     let reason = refused(&mut chain, &resealed(creating), &good);
-    assert!(matches!(reason, Refused::LeftOut { reason, .. } if *reason == LeftOut::NoContracts));
+    let too_low = LeftOut::GasTooLow { needed: Gas(53_000), limit: Gas(21_000) };
+    assert!(matches!(reason, Refused::LeftOut { reason, .. } if *reason == too_low));
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub(crate) const fn words(bytes: usize) -> u64 {
 
 /// The price of `bytes` at `per_word`; lengths are bounded by memory's limit, so it cannot overflow.
 #[inline(always)]
-pub(crate) const fn per_word(bytes: usize, per_word: u64) -> u64 {
+pub const fn per_word(bytes: usize, per_word: u64) -> u64 {
     words(bytes).saturating_mul(per_word)
 }
 

@@ -48,6 +48,9 @@ pub enum Halt {
     /// A creation by an account whose nonce is the last one; it costs no forwarded gas.
     #[error("the creator's nonce is used up")]
     NonceUsedUp,
+    /// Ended by whoever ran it; never part of a block.
+    #[error("stopped: it takes longer, or more memory, than this node gives to a call")]
+    Stopped,
     /// A precompiled contract refused its input.
     #[error("a precompiled contract refused its input")]
     PrecompileFailed,

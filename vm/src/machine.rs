@@ -117,6 +117,9 @@ impl<T: Tracer> Machine<'_, '_, T> {
     }
 
     fn run_top_frame(&mut self) -> Exit {
+        if T::STOPS && self.tracer.stop(self.buffers.memory.total()) {
+            return Exit::Halt(Halt::Stopped);
+        }
         let Buffers { frames, stacks, memory, return_data } = &mut *self.buffers;
         let depth = frames.len() - 1;
         let frame = &mut frames[depth];

@@ -46,6 +46,11 @@ impl Memory {
         self.buffer.len() - self.base
     }
 
+    /// Bytes of all frames' windows.
+    pub(crate) fn total(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The whole window.
     pub(crate) fn window(&self) -> &[u8] {
         &self.buffer[self.base..]

@@ -3,19 +3,26 @@
 //! Checks stand in a fixed order, cheap ones first: the block's room, what the transaction says about itself,
 //! the sender's nonce, the sender's money. All of them come before any change.
 //!
-//! **Gas** of a plain transfer: 21,000; 4 for each zero byte of data and 16 for each other one (EIP-2028);
-//! 2,400 for each declared address and 1,900 for each declared slot (EIP-2930). This chain runs no contracts
-//! yet, so a creation is left out, and data sent to an account is paid for and has no effect.
+//! **Gas** before anything runs: 21,000; 4 for each zero byte of data and 16 for each other one (EIP-2028);
+//! 2,400 for each declared address and 1,900 for each declared slot (EIP-2930); for a creation 32,000 and 2 for
+//! each word of its code (EIP-3860). That is all that a transfer to an account without code uses, and it does
+//! not enter the machine; data sent to such an account is paid for and has no effect. What runs code pays for
+//! it, with at most a fifth of it refunded ([`super::contract`]).
 //!
 //! **Price** (EIP-1559): the base fee is burnt; the tip, the smaller of what was offered and what `max_fee`
 //! leaves above the base fee, goes to the fee recipient.
 
 use alloy_primitives::U512;
 use synod_types::{
-    Address, Bytes, Gas, Height, NativeTransaction, Receipt, TransactionId, U256, VerifiedTransaction,
+    Address, Bytes, Gas, Height, NativeTransaction, Receipt, TransactionId, U256, UnixMillis,
+    VerifiedTransaction,
 };
+use synod_vm::fork::FORK;
+use synod_vm::tracer::{NoTracer, Tracer};
+use synod_vm::{Execution, Vm, gas};
 
-use super::Rules;
+use super::contract::{self, BlockHost};
+use super::{Parent, Rules};
 use crate::state::{DiffBuilder, StateRead};
 
 /// Why a transaction is not in a block. Its holder keeps it.
@@ -48,9 +55,14 @@ pub enum LeftOut {
         /// This block's height.
         height: Height,
     },
-    /// It creates a contract.
-    #[error("this chain has no contracts: give a recipient")]
-    NoContracts,
+    /// It creates a contract by too much code (EIP-3860).
+    #[error("its init code of {length} bytes is above the limit of {limit}: split the contract")]
+    InitCodeTooLong {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// It cannot use as little gas as it allows.
     #[error("it needs at least {needed} gas and allows {limit}: raise its gas limit")]
     GasTooLow {
@@ -104,7 +116,7 @@ impl LeftOut {
             Self::BlockBytes { .. } => "block_bytes_full",
             Self::BlockCount(_) => "block_count_full",
             Self::Expired { .. } => "expired",
-            Self::NoContracts => "no_contracts",
+            Self::InitCodeTooLong { .. } => "init_code_too_long",
             Self::GasTooLow { .. } => "gas_too_low",
             Self::FeeTooLow { .. } => "fee_too_low",
             Self::NonceTooLow { .. } => "nonce_too_low",
@@ -119,58 +131,77 @@ impl LeftOut {
         match self {
             Self::BlockGas { .. } | Self::BlockBytes { .. } | Self::BlockCount(_) => true,
             Self::FeeTooLow { .. } | Self::NonceTooHigh { .. } | Self::Unaffordable { .. } => true,
-            Self::Expired { .. } | Self::NoContracts | Self::GasTooLow { .. } => false,
+            Self::Expired { .. } | Self::InitCodeTooLong { .. } | Self::GasTooLow { .. } => false,
             Self::NonceTooLow { .. } | Self::SenderIsContract => false,
         }
     }
 }
 
-/// The least gas that a transaction uses, saturating; what a plain transfer uses in all.
+/// The gas that a transaction costs before anything runs, saturating; what a plain transfer uses in all.
 pub fn intrinsic_gas(transaction: &NativeTransaction) -> Gas {
     let zeros = transaction.data.iter().filter(|&&byte| byte == 0).count() as u64;
     let others = transaction.data.len() as u64 - zeros;
     let slots: usize = transaction.access_list.iter().map(|item| item.slots.len()).sum();
     let parts = [
-        zeros.saturating_mul(4),
-        others.saturating_mul(16),
-        (transaction.access_list.len() as u64).saturating_mul(2_400),
-        (slots as u64).saturating_mul(1_900),
+        zeros.saturating_mul(gas::DATA_ZERO_BYTE),
+        others.saturating_mul(gas::DATA_BYTE),
+        (transaction.access_list.len() as u64).saturating_mul(gas::ACCESS_LIST_ADDRESS),
+        (slots as u64).saturating_mul(gas::ACCESS_LIST_SLOT),
+        if transaction.to.is_none() { creation_gas(&transaction.data) } else { 0 },
     ];
-    Gas(parts.into_iter().fold(21_000, u64::saturating_add))
+    Gas(parts.into_iter().fold(gas::TRANSACTION, u64::saturating_add))
+}
+
+fn creation_gas(init_code: &Bytes) -> u64 {
+    gas::TRANSACTION_CREATE.saturating_add(gas::per_word(init_code.len(), gas::INIT_CODE_WORD))
 }
 
 /// A block that is being filled.
 pub(super) struct Room<'a> {
     rules: &'a Rules,
+    parent: Parent<'a>,
     height: Height,
     base_fee: u128,
     fee_recipient: Address,
+    environment: synod_vm::Block,
     gas_used: u64,
     gas_left: u64,
     bytes_left: usize,
     count: u32,
 }
 
-/// What a transaction costs, when it may be charged.
-struct Cost {
-    gas: u64,
-    bytes: usize,
-    tip: u128,
-}
-
 impl<'a> Room<'a> {
     /// An empty block.
-    pub(super) fn new(rules: &'a Rules, height: Height, base_fee: u128, fee_recipient: Address) -> Self {
+    pub(super) fn new(
+        rules: &'a Rules,
+        parent: &Parent<'a>,
+        time: UnixMillis,
+        base_fee: u128,
+        fee_recipient: Address,
+    ) -> Self {
+        let height = parent.height.next().expect("no chain is 2^64 blocks long");
         Self {
             rules,
+            parent: *parent,
             height,
             base_fee,
             fee_recipient,
+            environment: contract::environment(rules, height, &parent.hash, time, base_fee, fee_recipient),
             gas_used: 0,
             gas_left: rules.limits.block_gas.0,
             bytes_left: rules.limits.block_bytes as usize,
             count: 0,
         }
+    }
+
+    /// The block's height.
+    pub(super) fn height(&self) -> Height {
+        self.height
+    }
+
+    /// Its base fee, in wei for each gas.
+    pub(super) fn base_fee(&self) -> u128 {
+        self.base_fee
     }
 
     /// Gas used so far.
@@ -181,18 +212,54 @@ impl<'a> Room<'a> {
     /// Runs one transaction, or says why it cannot be charged; then nothing is changed.
     pub(super) fn run<S: StateRead + ?Sized>(
         &mut self,
+        vm: &mut Vm,
         transaction: &VerifiedTransaction,
         changes: &mut DiffBuilder<'_, S>,
     ) -> Result<Receipt, LeftOut> {
         let native = transaction.native();
+        let (bytes, gas) = self.check(transaction, changes)?;
+        let tip = native.max_tip.min(native.max_fee - self.base_fee);
+        let receipt = if contract::runs_code(native.to.as_ref(), changes) {
+            let execution = self.watch(vm, transaction, changes, &mut NoTracer);
+            contract::take_over(&execution, changes);
+            contract::receipt(transaction.id(), execution, self.base_fee + tip)
+        } else {
+            self.transfer(native, &transaction.sender(), gas, tip, changes);
+            self.receipt_of_transfer(transaction.id(), gas, tip)
+        };
+        self.count += 1;
+        self.gas_used += receipt.gas_used.0;
+        self.gas_left -= native.gas_limit.0;
+        self.bytes_left -= bytes;
+        Ok(receipt)
+    }
+
+    /// Whether a transaction can be charged: its bytes and its intrinsic gas if it can.
+    pub(super) fn check<S: StateRead + ?Sized>(
+        &self,
+        transaction: &VerifiedTransaction,
+        changes: &mut DiffBuilder<'_, S>,
+    ) -> Result<(usize, u64), LeftOut> {
+        let native = transaction.native();
         let bytes = encoded_length(native);
         self.check_room(native, bytes)?;
         let gas = self.check_form(native)?;
-        let sender = transaction.sender();
-        check_sender(native, changes.account(&sender))?;
-        let tip = native.max_tip.min(native.max_fee - self.base_fee);
-        self.transfer(native, &sender, &Cost { gas, bytes, tip }, changes);
-        Ok(self.receipt(transaction.id(), gas, tip))
+        check_sender(native, changes.account(&transaction.sender()))?;
+        Ok((bytes, gas))
+    }
+
+    /// Lets the machine execute a transaction that may be charged; nothing is changed.
+    pub(super) fn watch<S: StateRead + ?Sized, T: Tracer>(
+        &self,
+        vm: &mut Vm,
+        transaction: &VerifiedTransaction,
+        changes: &DiffBuilder<'_, S>,
+        tracer: &mut T,
+    ) -> Execution {
+        let host = BlockHost::new(changes, self.parent.ancestors);
+        let wanted = contract::for_machine(transaction.native(), transaction.sender());
+        let execution = vm.execute_traced(&host, &self.environment, &wanted, tracer);
+        execution.expect("whatever the machine refuses was refused before")
     }
 
     fn check_room(&self, native: &NativeTransaction, bytes: usize) -> Result<(), LeftOut> {
@@ -208,13 +275,14 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
-    /// What the transaction says about itself; returns the gas that it uses.
+    /// What the transaction says about itself; returns its intrinsic gas.
     fn check_form(&self, native: &NativeTransaction) -> Result<u64, LeftOut> {
         if let Some(valid_until) = native.valid_until.filter(|&last| last < self.height) {
             return Err(LeftOut::Expired { valid_until, height: self.height });
         }
-        if native.to.is_none() {
-            return Err(LeftOut::NoContracts);
+        let (length, limit) = (native.data.len(), FORK.init_code_limit_bytes);
+        if native.to.is_none() && length > limit {
+            return Err(LeftOut::InitCodeTooLong { length, limit });
         }
         let needed = intrinsic_gas(native);
         if native.gas_limit < needed {
@@ -227,15 +295,16 @@ impl<'a> Room<'a> {
     }
 
     fn transfer<S: StateRead + ?Sized>(
-        &mut self,
+        &self,
         native: &NativeTransaction,
         sender: &Address,
-        cost: &Cost,
+        gas: u64,
+        tip: u128,
         changes: &mut DiffBuilder<'_, S>,
     ) {
-        let gas = U256::from(cost.gas);
-        let (burnt, tips) = (gas * U256::from(self.base_fee), gas * U256::from(cost.tip));
-        let recipient = native.to.expect("creations are left out");
+        let gas = U256::from(gas);
+        let (burnt, tips) = (gas * U256::from(self.base_fee), gas * U256::from(tip));
+        let recipient = native.to.expect("creations run code");
         let account = changes.account(sender);
         account.nonce += 1;
         account.balance -= burnt + tips + native.value;
@@ -245,13 +314,9 @@ impl<'a> Room<'a> {
         account.balance = account.balance.checked_add(tips).expect(MONEY_FITS);
         let system = changes.system();
         system.burnt = system.burnt.checked_add(burnt).expect(MONEY_FITS);
-        self.count += 1;
-        self.gas_used += cost.gas;
-        self.gas_left -= native.gas_limit.0;
-        self.bytes_left -= cost.bytes;
     }
 
-    fn receipt(&self, transaction: TransactionId, gas: u64, tip: u128) -> Receipt {
+    fn receipt_of_transfer(&self, transaction: TransactionId, gas: u64, tip: u128) -> Receipt {
         Receipt {
             transaction,
             succeeded: true,
@@ -264,7 +329,7 @@ impl<'a> Room<'a> {
     }
 }
 
-const MONEY_FITS: &str = "all money together is below 2^192";
+pub(super) const MONEY_FITS: &str = "all money together is below 2^192";
 
 /// The sender's nonce and money: everything that the transaction can cost must be there.
 fn check_sender(native: &NativeTransaction, sender: &crate::state::Account) -> Result<(), LeftOut> {

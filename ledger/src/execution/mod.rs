@@ -10,6 +10,9 @@
 //! reason. In a block that somebody else made it makes the block invalid. One that can be charged stays in,
 //! pays, and uses up its nonce, whatever else becomes of it.
 //!
+//! **Contracts.** A transaction that creates or calls one runs in the virtual machine ([`contract`]); all others
+//! are transfers, which do not enter it.
+//!
 //! **Order within a block.** The reward that matures here is credited first, then transactions run one after
 //! the other, then this block's reward joins the immature ones.
 //!
@@ -18,20 +21,25 @@
 //! what was burnt grew together by exactly what was issued, or the process stops.
 
 mod charge;
+pub mod contract;
 pub mod fees;
 mod genesis;
 mod rewards;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use charge::{LeftOut, intrinsic_gas};
+pub use contract::{Ancestors, BLOCK_HASHES, RECEIPT_OUTPUT_LIMIT};
 pub use genesis::{Beginning, genesis_block, genesis_entries};
 pub use seal::{Difference, compare, seal};
 use synod_types::genesis::{Fees, Limits, Ordering, ProofOfWork};
 use synod_types::{
     Address, B256, BlockHash, Gas, Genesis, Height, Position, Receipt, U256, UnixMillis, VerifiedTransaction,
 };
+use synod_vm::Vm;
+pub use trace::{Traced, trace};
 
 use crate::state::{Diff, DiffBuilder, StateRead};
 
@@ -69,12 +77,14 @@ impl From<&Genesis> for Rules {
 }
 
 /// What execution needs to know of the block below.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parent {
+#[derive(Clone, Copy)]
+pub struct Parent<'a> {
     /// Its hash.
     pub hash: BlockHash,
     /// Its height.
     pub height: Height,
+    /// It and the blocks below it.
+    pub ancestors: &'a dyn Ancestors,
 }
 
 /// A payload whose transactions' signatures are checked.
@@ -117,25 +127,25 @@ pub struct Outcome {
     pub diff: Diff,
 }
 
-/// Runs a proposal over the state after `parent`.
+/// Runs a proposal over the state after `parent`. What the machine remembers from before (analysed code, spare
+/// memory) makes it faster and changes nothing.
 ///
 /// # Panics
 /// When the books do not balance afterwards, which only an error in this program brings about.
 pub fn execute<S: StateRead + ?Sized>(
+    vm: &mut Vm,
     rules: &Rules,
     state: &S,
-    parent: &Parent,
+    parent: &Parent<'_>,
     proposal: Proposal,
 ) -> Outcome {
-    let height = parent.height.next().expect("no chain is 2^64 blocks long");
     let time = seal::clamp_time(proposal.time);
     let mut changes = DiffBuilder::new(state);
-    rewards::mature(rules, height, &mut changes);
-    let base_fee = fees::open_period(rules, time, changes.system());
-    let mut block = charge::Room::new(rules, height, base_fee, proposal.fee_recipient);
+    let mut block = open_block(rules, parent, time, proposal.fee_recipient, &mut changes);
+    let (height, base_fee) = (block.height(), block.base_fee());
     let (mut included, mut receipts, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for transaction in proposal.transactions {
-        match block.run(&transaction, &mut changes) {
+        match block.run(vm, &transaction, &mut changes) {
             Ok(receipt) => {
                 receipts.push(receipt);
                 included.push(transaction);
@@ -161,6 +171,20 @@ pub fn execute<S: StateRead + ?Sized>(
         gas_used,
         diff,
     }
+}
+
+/// What comes before a block's transactions: the reward that matures, and the base fee.
+fn open_block<'a, S: StateRead + ?Sized>(
+    rules: &'a Rules,
+    parent: &Parent<'a>,
+    time: UnixMillis,
+    fee_recipient: Address,
+    changes: &mut DiffBuilder<'_, S>,
+) -> charge::Room<'a> {
+    let height = parent.height.next().expect("no chain is 2^64 blocks long");
+    rewards::mature(rules, height, changes);
+    let base_fee = fees::open_period(rules, time, changes.system());
+    charge::Room::new(rules, parent, time, base_fee, fee_recipient)
 }
 
 /// Conservation, from what was touched alone: what balances, immature rewards and burnt money grew by

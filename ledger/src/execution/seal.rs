@@ -3,15 +3,15 @@
 use synod_types::block::{FORMAT_VERSION, HEADER_VERSION};
 use synod_types::hash::list_root;
 use synod_types::receipt::logs_bloom;
-use synod_types::{B256, Commitment, Epoch, Header, Height, Position, Slot, UnixMillis, codec};
+use synod_types::{B256, BlockHash, Commitment, Epoch, Header, Height, Position, Slot, UnixMillis, codec};
 
-use super::{Outcome, Parent, Rules};
+use super::{Outcome, Rules};
 
-/// The header and commitment of an outcome, with the roots of its transactions and of the state after it.
-/// `bits` is the miner's target; the nonces are zero.
+/// The header and commitment of an outcome on `parent`, with the roots of its transactions and of the state
+/// after it. `bits` is the miner's target; the nonces are zero.
 pub fn seal(
     rules: &Rules,
-    parent: &Parent,
+    parent: BlockHash,
     outcome: &Outcome,
     transactions_root: B256,
     state_root: B256,
@@ -36,7 +36,7 @@ pub fn seal(
     };
     let header = Header {
         version: HEADER_VERSION,
-        parent: parent.hash,
+        parent,
         commitment: commitment.digest(),
         time: outcome.time.seconds() as u32,
         bits,

@@ -12,7 +12,7 @@ use super::*;
 use crate::state::{State, System, View};
 use crate::testing::{account, genesis, key, signed, unsigned};
 
-const PARENT: Parent = Parent { hash: BlockHash(B256::ZERO), height: Height(0) };
+const PARENT: Parent<'_> = Parent { hash: BlockHash(B256::ZERO), height: Height(0), ancestors: &() };
 const MINER: u64 = 50;
 
 fn setup() -> (Rules, View) {
@@ -32,7 +32,7 @@ fn one(change: impl FnOnce(&mut NativeTransaction)) -> Outcome {
     let mut transaction = unsigned(&rules, key(1).public(), 0, account(2), SYN);
     change(&mut transaction);
     let transaction = signed(&rules, &key(1), transaction);
-    execute(&rules, &view, &PARENT, proposal(&rules, vec![transaction]))
+    execute(&mut Vm::new(), &rules, &view, &PARENT, proposal(&rules, vec![transaction]))
 }
 
 fn reason(change: impl FnOnce(&mut NativeTransaction)) -> LeftOut {
@@ -108,7 +108,11 @@ fn a_transactions_length_follows_from_its_layout() {
 fn what_cannot_be_charged_is_left_out_with_its_reason() {
     assert_eq!(reason(|one| one.nonce = 1), LeftOut::NonceTooHigh { expected: 0, found: 1 });
     assert_eq!(reason(|one| one.nonce = u64::MAX), LeftOut::NonceTooHigh { expected: 0, found: u64::MAX });
-    assert_eq!(reason(|one| one.to = None), LeftOut::NoContracts);
+    let needed = Gas(21_000 + 32_000 + 2 + 16);
+    let creation = reason(|one| (one.to, one.data) = (None, Bytes::from_static(&[1])));
+    assert_eq!(creation, LeftOut::GasTooLow { needed, limit: Gas(21_000) });
+    let too_long = reason(|one| (one.to, one.data) = (None, vec![0; 49_153].into()));
+    assert_eq!(too_long, LeftOut::InitCodeTooLong { length: 49_153, limit: 49_152 });
     let expired = LeftOut::Expired { valid_until: Height(0), height: Height(1) };
     assert_eq!(reason(|one| one.valid_until = Some(Height(0))), expired);
     let too_low = LeftOut::GasTooLow { needed: Gas(21_000), limit: Gas(20_999) };
@@ -147,7 +151,7 @@ fn a_blocks_sums_fit_its_limits() {
     let mut run = |change: &dyn Fn(&mut Rules)| {
         let before = rules.limits.clone();
         change(&mut rules);
-        let outcome = execute(&rules, &view, &PARENT, proposal(&rules, many.clone()));
+        let outcome = execute(&mut Vm::new(), &rules, &view, &PARENT, proposal(&rules, many.clone()));
         rules.limits = before;
         (outcome.included.len(), outcome.left_out.first().map(|one| one.1.code()))
     };
@@ -162,8 +166,8 @@ fn pow_10_a_reward_matures_at_the_settled_depth() {
     let (rules, view) = setup();
     let mut state = State::new(view.entries());
     for height in 1..=6 {
-        let parent = Parent { hash: BlockHash::default(), height: Height(height - 1) };
-        let outcome = execute(&rules, &state.view(), &parent, proposal(&rules, Vec::new()));
+        let parent = Parent { height: Height(height - 1), ..PARENT };
+        let outcome = execute(&mut Vm::new(), &rules, &state.view(), &parent, proposal(&rules, Vec::new()));
         state.apply(outcome.diff.into());
         let balance = state.view().account(&account(MINER)).balance;
         assert_eq!(balance, U256::from(if height < 6 { 0 } else { 5 * SYN }), "height {height}");
@@ -187,7 +191,7 @@ fn the_same_payload_builds_the_same_block() {
     let (first, second) = (one(|_| {}), one(|_| {}));
     assert_eq!(first, second);
     let (rules, _) = setup();
-    let block = seal(&rules, &PARENT, &first, B256::ZERO, B256::ZERO, 7);
+    let block = seal(&rules, PARENT.hash, &first, B256::ZERO, B256::ZERO, 7);
     assert_eq!(compare((&block.0, &block.1), (&block.0, &block.1)), Ok(()));
     let mut other = block.clone();
     (other.0.bits, other.0.nonce, other.1.extra_nonce) = (8, 9, 10);

@@ -114,6 +114,46 @@ impl<'a, S: StateRead + ?Sized> DiffBuilder<'a, S> {
         &mut entry.1
     }
 
+    /// The account as it stands now, without a place in the diff.
+    pub fn look(&self, address: &Address) -> Account {
+        match self.accounts.get(address) {
+            Some((_, after)) => after.clone(),
+            None => self.parent.account(address),
+        }
+    }
+
+    /// A storage slot as it stands now; an absent one is zero.
+    pub fn slot(&self, address: &Address, slot: &B256) -> U256 {
+        match self.records.get(&RecordKey::Slot(*address, *slot)) {
+            Some((_, Some(Record::Slot(value)))) => *value,
+            Some(_) => U256::ZERO,
+            None => self.parent.slot(address, slot),
+        }
+    }
+
+    /// Sets a storage slot; zero removes it.
+    pub fn set_slot(&mut self, address: &Address, slot: B256, value: U256) {
+        let parent = self.parent;
+        let filled = |value: U256| (!value.is_zero()).then_some(Record::Slot(value));
+        let entry = self.records.entry(RecordKey::Slot(*address, slot)).or_insert_with(|| {
+            let before = filled(parent.slot(address, &slot));
+            (before, before)
+        });
+        entry.1 = filled(value);
+    }
+
+    /// The code with this hash, as the parent or this block has it.
+    pub fn code(&self, hash: &B256) -> Option<Bytes> {
+        self.code.get(hash).cloned().or_else(|| self.parent.code(hash))
+    }
+
+    /// Adds code that the parent may not have.
+    pub fn add_code(&mut self, hash: B256, code: Bytes) {
+        if self.parent.code(&hash).is_none() {
+            self.code.insert(hash, code);
+        }
+    }
+
     /// The system record as it stands now.
     pub fn system(&mut self) -> &mut System {
         &mut self.system.1

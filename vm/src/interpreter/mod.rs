@@ -151,6 +151,9 @@ pub(crate) fn run<T: Tracer>(frame: &mut Frame, stack: &mut Stack, scope: &mut S
         // Goes to the place on top of the stack. Unwatched, the `JUMPDEST` there is done at once.
         macro_rules! jump {
             () => {
+                if T::STOPS && scope.tracer.stop(scope.memory.total()) {
+                    halt!(Halt::Stopped);
+                }
                 match small(&item!(1)) {
                     Some(target) if analysed.is_jump_destination(target) => pc = target,
                     _ => halt!(Halt::BadJump),

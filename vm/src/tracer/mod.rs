@@ -1,11 +1,14 @@
 //! Watching a transaction: the call tree with gas, and single steps.
 //!
-//! The machine is compiled for each [`Tracer`]; with [`NoTracer`] nothing of it is left.
+//! The machine is compiled for each [`Tracer`]; with [`NoTracer`] nothing of it is left. [`Limited`] ends a run
+//! that takes too long or too much memory.
 
 mod calls;
+mod limited;
 mod steps;
 
 pub use calls::{CallRecord, CallTracer};
+pub use limited::Limited;
 pub use steps::{StepRecord, StepTracer};
 
 use crate::machine::Status;
@@ -81,6 +84,16 @@ pub struct Step<'a> {
 pub trait Tracer {
     /// Whether [`Self::step`] is wanted. It slows everything down.
     const STEPS: bool;
+
+    /// Whether [`Self::stop`] is asked.
+    const STOPS: bool = false;
+
+    /// Whether the transaction is to end by force, for what it costs whoever runs it: asked at every jump and
+    /// whenever a frame begins or goes on. `memory_bytes` is the memory of all frames. Only for runs that
+    /// nobody must agree on.
+    fn stop(&mut self, _memory_bytes: usize) -> bool {
+        false
+    }
 
     /// An instruction is about to run.
     fn step(&mut self, _step: &Step<'_>) {}

@@ -64,9 +64,25 @@ impl Vm {
         transaction: &Transaction,
         gas_cap: u64,
     ) -> Result<Estimate, Refusal> {
+        self.estimate_traced(host, block, transaction, gas_cap, &mut NoTracer)
+    }
+
+    /// As [`Self::estimate`], all attempts watched by `tracer`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::call`].
+    pub fn estimate_traced<T: Tracer>(
+        &mut self,
+        host: &dyn Host,
+        block: &Block,
+        transaction: &Transaction,
+        gas_cap: u64,
+        tracer: &mut T,
+    ) -> Result<Estimate, Refusal> {
         let mut attempt = transaction.clone();
         attempt.gas_limit = transaction.gas_limit.min(gas_cap);
-        let whole = self.execute_by(Rules::Simulation, host, block, &attempt, &mut NoTracer)?;
+        let whole = self.execute_by(Rules::Simulation, host, block, &attempt, tracer)?;
         if whole.status != Status::Success {
             return Ok(Estimate::Fails(Box::new(whole)));
         }
@@ -77,7 +93,7 @@ impl Vm {
         let mut guess = spent.saturating_add(gas::CALL_STIPEND).saturating_mul(64) / 63;
         while too_little + 1 < enough && enough - too_little > enough / 64 {
             attempt.gas_limit = guess.clamp(too_little + 1, enough - 1);
-            let run = self.execute_by(Rules::Simulation, host, block, &attempt, &mut NoTracer);
+            let run = self.execute_by(Rules::Simulation, host, block, &attempt, tracer);
             match run {
                 Ok(run) if run.status == Status::Success => enough = attempt.gas_limit,
                 _ => too_little = attempt.gas_limit,
