@@ -445,6 +445,7 @@ impl State {
             pending_nonce,
             pending_out: U256::ZERO,
             pending_in: U256::ZERO,
+            code_hash: None,
             height: Height(self.height),
             block_hash: BlockHash::default(),
         }

@@ -25,6 +25,9 @@ use super::contract::{self, BlockHost};
 use super::{Parent, Rules};
 use crate::state::{DiffBuilder, StateRead};
 
+/// The most bytes of a creation's code (EIP-3860).
+pub const INIT_CODE_LIMIT: usize = FORK.init_code_limit_bytes;
+
 /// Why a transaction is not in a block. Its holder keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeftOut {
@@ -280,7 +283,7 @@ impl<'a> Room<'a> {
         if let Some(valid_until) = native.valid_until.filter(|&last| last < self.height) {
             return Err(LeftOut::Expired { valid_until, height: self.height });
         }
-        let (length, limit) = (native.data.len(), FORK.init_code_limit_bytes);
+        let (length, limit) = (native.data.len(), INIT_CODE_LIMIT);
         if native.to.is_none() && length > limit {
             return Err(LeftOut::InitCodeTooLong { length, limit });
         }

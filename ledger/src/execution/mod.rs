@@ -30,7 +30,7 @@ mod seal;
 mod tests;
 mod trace;
 
-pub use charge::{LeftOut, intrinsic_gas};
+pub use charge::{INIT_CODE_LIMIT, LeftOut, intrinsic_gas};
 pub use contract::{Ancestors, BLOCK_HASHES, RECEIPT_OUTPUT_LIMIT};
 pub use genesis::{Beginning, genesis_block, genesis_entries};
 pub use seal::{Difference, compare, seal};

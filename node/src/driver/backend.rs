@@ -12,7 +12,7 @@ use synod_ledger::disk::Disk;
 use synod_ledger::state::StateRead;
 use synod_types::block::HEADER_LENGTH;
 use synod_types::{
-    Address, Block, BlockHash, Height, Receipt, Transaction, TransactionId, UnixMillis, codec,
+    Address, B256, Block, BlockHash, Height, Receipt, Transaction, TransactionId, UnixMillis, codec,
 };
 use tokio::sync::{oneshot, watch};
 
@@ -31,9 +31,10 @@ use crate::network::Network;
 use crate::rpc::backend::{Backend, Boundary, ChangesQuery, Tips};
 use crate::rpc::changes;
 use crate::rpc::types::{
-    AccountView, BlockReference, BlockView, ErrorCode, Event, EventKind, FeesView, HistoryItem, HistoryPage,
-    MempoolSummary, MiningView, PeerView, PoolEntry, PoolView, ProofView, Refusal, SolveView, StatusView,
-    SubmitOutcome, SubmitView, SyncView, TemplateView, TransactionStatus, TransactionStatusView,
+    AccountView, BlockReference, BlockView, CallRequest, CallView, CodeView, ErrorCode, EstimateView, Event,
+    EventKind, FeesView, HistoryItem, HistoryPage, LogsPage, LogsRequest, MempoolSummary, MiningView,
+    PeerView, PoolEntry, PoolView, ProofView, Refusal, SolveView, StatusView, StorageView, SubmitOutcome,
+    SubmitView, SyncView, TemplateView, TraceView, TransactionStatus, TransactionStatusView,
 };
 
 /// How long a miner's question for a new template is held.
@@ -170,6 +171,7 @@ where
             pending_nonce: pool.next_nonce(address).unwrap_or(account.nonce).max(account.nonce),
             pending_out: pool.outgoing(address),
             pending_in: pool.incoming(address),
+            code_hash: account.code_hash.map(|hash| *hash),
             height: block.0,
             block_hash: block.1,
         })
@@ -293,6 +295,35 @@ where
         })
     }
 
+    fn call(&self, call: CallRequest, at: Option<BlockReference>) -> Result<CallView, Refusal> {
+        self.try_call(&call, at)
+    }
+
+    fn estimate_gas(&self, call: CallRequest, at: Option<BlockReference>) -> Result<EstimateView, Refusal> {
+        self.try_estimate(&call, at)
+    }
+
+    fn trace(&self, id: TransactionId) -> Result<TraceView, Refusal> {
+        self.watch(id)
+    }
+
+    fn logs(&self, request: LogsRequest) -> Result<LogsPage, Refusal> {
+        self.find_logs(&request)
+    }
+
+    fn code(&self, address: Address, at: Option<BlockReference>) -> Result<CodeView, Refusal> {
+        self.read_code(address, at)
+    }
+
+    fn storage(
+        &self,
+        address: Address,
+        slot: B256,
+        at: Option<BlockReference>,
+    ) -> Result<StorageView, Refusal> {
+        self.read_slot(address, slot, at)
+    }
+
     fn changes(&self, query: ChangesQuery) -> Result<Vec<Event>, Refusal> {
         let tips = *self.chain.tips().borrow();
         let end = match query.boundary {
@@ -410,7 +441,7 @@ impl<D: Disk> NodeBackend<D> {
     }
 
     /// The height and hash that a reference names.
-    fn reference(&self, reference: BlockReference) -> Result<(Height, BlockHash), Refusal> {
+    pub(super) fn reference(&self, reference: BlockReference) -> Result<(Height, BlockHash), Refusal> {
         let height = match reference {
             BlockReference::Latest => {
                 let head = self.chain.reader().head();

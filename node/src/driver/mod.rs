@@ -15,6 +15,7 @@
 mod backend;
 mod chain;
 mod clock;
+mod contracts;
 mod door;
 mod execution;
 mod history;

@@ -1,5 +1,6 @@
 //! Who comes in: checks in a fixed order (who, cheap bounds, nonce, funds, replacement, room).
 
+use synod_ledger::execution::INIT_CODE_LIMIT;
 use synod_types::{TransactionId, U256, UnixMillis, VerifiedTransaction};
 
 use super::queue::{Entry, cost};
@@ -88,6 +89,9 @@ impl Pool {
         }
         if native.gas_limit > self.rules.block_gas {
             return Err(Rejection::GasTooHigh { limit: native.gas_limit, block: self.rules.block_gas });
+        }
+        if native.to.is_none() && native.data.len() > INIT_CODE_LIMIT {
+            return Err(Rejection::TooLarge { bytes: native.data.len(), limit: INIT_CODE_LIMIT });
         }
         let needed = (self.rules.intrinsic_gas)(native);
         if native.gas_limit < needed {

@@ -89,7 +89,7 @@ pub enum Rejection {
         /// A block's.
         block: Gas,
     },
-    /// Longer than the pool or any block takes.
+    /// Longer than the pool or any block takes; or the code of a creation is.
     #[error("{bytes} bytes, where at most {limit} are taken")]
     TooLarge {
         /// The transaction's bytes.

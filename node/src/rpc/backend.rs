@@ -14,12 +14,13 @@
 use std::future::Future;
 
 use synod_types::block::HEADER_LENGTH;
-use synod_types::{Address, Height, Transaction, TransactionId};
+use synod_types::{Address, B256, Height, Transaction, TransactionId};
 use tokio::sync::watch;
 
 use super::types::{
-    AccountView, BlockReference, BlockView, Cursor, Event, FeesView, HistoryPage, PeerView, PoolView,
-    ProofView, Refusal, SolveView, StatusView, SubmitView, TemplateView, TransactionStatusView,
+    AccountView, BlockReference, BlockView, CallRequest, CallView, CodeView, Cursor, EstimateView, Event,
+    FeesView, HistoryPage, LogsPage, LogsRequest, PeerView, PoolView, ProofView, Refusal, SolveView,
+    StatusView, StorageView, SubmitView, TemplateView, TraceView, TransactionStatusView,
 };
 
 /// The ends of the chain that subscribers follow.
@@ -116,6 +117,48 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// Only when the node cannot read.
     fn pool(&self, sender: Option<Address>) -> Result<PoolView, Refusal>;
+
+    /// What a call would do at a block, the tip by default.
+    ///
+    /// # Errors
+    /// `not_found`, `pruned`; `insufficient_funds`, `fee_too_low`, `gas_too_low`, `too_large` when it cannot be
+    /// tried; `limit_exceeded` when it takes too long.
+    fn call(&self, call: CallRequest, at: Option<BlockReference>) -> Result<CallView, Refusal>;
+
+    /// The gas limit that a call needs at a block, the tip by default.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    fn estimate_gas(&self, call: CallRequest, at: Option<BlockReference>) -> Result<EstimateView, Refusal>;
+
+    /// A transaction of a kept block, executed again and watched.
+    ///
+    /// # Errors
+    /// `not_found`, `pruned`, `limit_exceeded`.
+    fn trace(&self, id: TransactionId) -> Result<TraceView, Refusal>;
+
+    /// A page of events.
+    ///
+    /// # Errors
+    /// `malformed` for a cursor that is none.
+    fn logs(&self, request: LogsRequest) -> Result<LogsPage, Refusal>;
+
+    /// An account's code at a block, the tip by default.
+    ///
+    /// # Errors
+    /// `not_found`, `pruned`.
+    fn code(&self, address: Address, at: Option<BlockReference>) -> Result<CodeView, Refusal>;
+
+    /// A storage slot at a block, the tip by default.
+    ///
+    /// # Errors
+    /// `not_found`, `pruned`.
+    fn storage(
+        &self,
+        address: Address,
+        slot: B256,
+        at: Option<BlockReference>,
+    ) -> Result<StorageView, Refusal>;
 
     /// The steps from the query's cursor to the present end of the chain, oldest first: down to the fork,
     /// then up. Empty when the cursor is that end. [`super::changes::steps`] walks a tree of blocks for this.

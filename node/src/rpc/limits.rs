@@ -74,6 +74,10 @@ pub struct RpcLimits {
     pub readers: usize,
     /// Reads that wait for one of them.
     pub waiting_reads: usize,
+    /// Threads that execute calls of contracts for the RPC.
+    pub executors: usize,
+    /// Calls of contracts that wait for one of them.
+    pub waiting_executions: usize,
     /// Calls from addresses that are not loopback.
     pub rate: Rate,
     /// Calls from loopback addresses.
@@ -108,6 +112,8 @@ impl Default for RpcLimits {
             long_polls: 32,
             readers: 4,
             waiting_reads: 256,
+            executors: 2,
+            waiting_executions: 64,
             rate: Rate { per_second: 100, burst: 200 },
             loopback_rate: Rate { per_second: 20_000, burst: 40_000 },
             head_timeout: Duration::from_secs(30),

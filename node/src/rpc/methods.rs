@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::arguments::Arguments;
 use super::backend::Backend;
 use super::calls::to_error;
+use super::contracts;
 use super::limits::RpcLimits;
 use super::readers::Readers;
 use super::subscriptions;
@@ -32,6 +33,7 @@ const LONG_POLL_TIMEOUT: Duration = Duration::from_secs(35);
 pub(super) struct Desk<B> {
     pub(super) backend: Arc<B>,
     pub(super) readers: Readers,
+    executors: Readers,
     long_polls: Semaphore,
     stop: StopHandle,
 }
@@ -45,11 +47,13 @@ pub(super) fn register<B: Backend>(
     stop: StopHandle,
 ) -> Result<RpcModule<Desk<B>>, RegisterMethodError> {
     let readers = Readers::new(limits.readers, limits.waiting_reads);
-    let desk = Desk { backend, readers, long_polls: Semaphore::new(limits.long_polls), stop };
+    let executors = Readers::new(limits.executors, limits.waiting_executions);
+    let desk = Desk { backend, readers, executors, long_polls: Semaphore::new(limits.long_polls), stop };
     let mut module = RpcModule::new(desk);
     register_instant(&mut module)?;
     register_reading(&mut module)?;
     register_asking(&mut module)?;
+    contracts::register(&mut module)?;
     subscriptions::register(&mut module)?;
     Ok(module)
 }
@@ -131,8 +135,18 @@ fn register_asking<B: Backend>(module: &mut RpcModule<Desk<B>>) -> Result<(), Re
 }
 
 impl<B: Backend> Desk<B> {
+    /// Executes and writes the answer on an executor's thread.
+    pub(super) async fn execute<T, F>(&self, execute: F) -> Answer<serde_json::Value>
+    where
+        T: Serialize,
+        F: FnOnce(&B) -> Result<T, Refusal> + Send + 'static,
+    {
+        let backend = Arc::clone(&self.backend);
+        self.executors.run(move || execute(&backend).map(|view| plain(&view))).await.map_err(to_error)
+    }
+
     /// Reads and writes the answer on a reader thread.
-    async fn read<T, F>(&self, read: F) -> Answer<serde_json::Value>
+    pub(super) async fn read<T, F>(&self, read: F) -> Answer<serde_json::Value>
     where
         T: Serialize,
         F: FnOnce(&B) -> Result<T, Refusal> + Send + 'static,
@@ -166,9 +180,10 @@ fn account_arguments(params: &Params<'_>) -> Result<(Address, Option<BlockRefere
     arguments.end().map(|()| (address, at))
 }
 
-const BLOCK: &str = "latest, safe, settled, genesis, a height, or 0x and the 64 hex digits of a block's hash";
+pub(super) const BLOCK: &str =
+    "latest, safe, settled, genesis, a height, or 0x and the 64 hex digits of a block's hash";
 
-fn transaction_arguments(params: &Params<'_>) -> Result<TransactionId, Refusal> {
+pub(super) fn transaction_arguments(params: &Params<'_>) -> Result<TransactionId, Refusal> {
     let mut arguments = Arguments::of(params)?;
     let id = arguments.transaction_id()?;
     arguments.end().map(|()| id)

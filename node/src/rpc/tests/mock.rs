@@ -185,6 +185,7 @@ impl Backend for Mock {
             pending_nonce: self.pool.lock().unwrap().next_nonce(address).unwrap_or(0),
             pending_out: U256::ZERO,
             pending_in: U256::ZERO,
+            code_hash: None,
             height: head.height,
             block_hash: head.hash,
         })
@@ -265,6 +266,50 @@ impl Backend for Mock {
             entries: pool.all().map(listed).filter(wanted).collect(),
             truncated: false,
         })
+    }
+
+    fn call(&self, call: CallRequest, _: Option<BlockReference>) -> Result<CallView, Refusal> {
+        let head = self.tips.borrow().head;
+        Ok(CallView {
+            succeeded: true,
+            output: call.data,
+            reason: None,
+            gas_used: 21_000,
+            created: None,
+            logs: Vec::new(),
+            height: head.height,
+            block_hash: head.hash,
+        })
+    }
+
+    fn estimate_gas(&self, _: CallRequest, _: Option<BlockReference>) -> Result<EstimateView, Refusal> {
+        let head = self.tips.borrow().head;
+        let (gas, output, reason) = (Some(21_000), Default::default(), None);
+        Ok(EstimateView { gas, output, reason, height: head.height, block_hash: head.hash })
+    }
+
+    fn trace(&self, _: TransactionId) -> Result<TraceView, Refusal> {
+        Err(not_found("transaction"))
+    }
+
+    fn logs(&self, _: LogsRequest) -> Result<LogsPage, Refusal> {
+        Ok(LogsPage { logs: Vec::new(), next_cursor: None, height: self.tips.borrow().head.height })
+    }
+
+    fn code(&self, address: Address, _: Option<BlockReference>) -> Result<CodeView, Refusal> {
+        let head = self.tips.borrow().head;
+        let (code, code_hash) = (Default::default(), None);
+        Ok(CodeView { address, code, code_hash, height: head.height, block_hash: head.hash })
+    }
+
+    fn storage(
+        &self,
+        address: Address,
+        slot: B256,
+        _: Option<BlockReference>,
+    ) -> Result<StorageView, Refusal> {
+        let head = self.tips.borrow().head;
+        Ok(StorageView { address, slot, value: B256::ZERO, height: head.height, block_hash: head.hash })
     }
 
     fn changes(&self, query: ChangesQuery) -> Result<Vec<Event>, Refusal> {

@@ -29,6 +29,9 @@ pub struct AccountView {
     /// What waiting transactions of others bring, in wei.
     #[serde(with = "text")]
     pub pending_in: U256,
+    /// The Keccak-256 of its code, when it is a contract.
+    #[serde(default)]
+    pub code_hash: Option<B256>,
     /// The height at which this was read.
     pub height: Height,
     /// The block at which this was read.

@@ -10,6 +10,7 @@
 
 mod account;
 mod block;
+mod contract;
 mod event;
 mod mining;
 mod node;
@@ -20,6 +21,10 @@ mod transaction;
 
 pub use account::{AccountView, HistoryItem, HistoryPage, ProofView};
 pub use block::{BlockReference, BlockSummary, BlockTransactions, BlockView, CommitmentView, HeaderView};
+pub use contract::{
+    CallRequest, CallView, CodeView, EstimateView, LogItem, LogsFilter, LogsPage, LogsRequest, StorageView,
+    TraceView, TracedCall, revert_reason,
+};
 pub use event::{Cursor, Event, EventKind, SubscribeOptions, Topic, TransactionOutcome};
 pub use mining::{SolveOutcome, SolveView, TemplateView};
 pub use node::{FeesView, MempoolSummary, MiningView, PeerView, StatusView, SyncView};

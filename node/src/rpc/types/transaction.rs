@@ -6,6 +6,7 @@ use synod_types::{
     TransactionId, U256,
 };
 
+use super::contract::revert_reason;
 use super::text;
 
 /// Declared accesses to one account.
@@ -103,6 +104,12 @@ pub struct LogView {
     pub data: Bytes,
 }
 
+impl From<&Log> for LogView {
+    fn from(log: &Log) -> Self {
+        Self { address: log.address, topics: log.topics.clone(), data: log.data.clone() }
+    }
+}
+
 /// What became of a transaction in its block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptView {
@@ -119,16 +126,17 @@ pub struct ReceiptView {
     /// The contract that it created.
     #[serde(with = "text::checksummed::option")]
     pub created: Option<Address>,
-    /// Returned bytes or revert data.
+    /// Returned bytes or revert data, at most 1 KiB of them.
     pub output: Bytes,
+    /// Why it failed, in words, when its revert data says so; `synod_trace` knows more.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// Events.
     pub logs: Vec<LogView>,
 }
 
 impl From<&Receipt> for ReceiptView {
     fn from(receipt: &Receipt) -> Self {
-        let log =
-            |log: &Log| LogView { address: log.address, topics: log.topics.clone(), data: log.data.clone() };
         Self {
             succeeded: receipt.succeeded,
             gas_used: receipt.gas_used,
@@ -136,7 +144,8 @@ impl From<&Receipt> for ReceiptView {
             fee: U256::from(receipt.gas_used.0).saturating_mul(U256::from(receipt.effective_fee)),
             created: receipt.created,
             output: receipt.output.clone(),
-            logs: receipt.logs.iter().map(log).collect(),
+            reason: if receipt.succeeded { None } else { revert_reason(&receipt.output) },
+            logs: receipt.logs.iter().map(LogView::from).collect(),
         }
     }
 }
