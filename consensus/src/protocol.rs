@@ -16,7 +16,7 @@ use std::fmt::{Debug, Display};
 use alloy_primitives::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use synod_types::{BlockHash, Position};
+use synod_types::{BlockHash, Height, Position};
 
 use crate::effects::Context;
 use crate::time::Time;
@@ -163,6 +163,8 @@ pub struct Status {
     pub block_hash: BlockHash,
     /// The highest settled position.
     pub settled: Position,
+    /// The height up to which blocks are known to exist: above the executed one while the replica catches up.
+    pub best_height: Height,
     /// One sentence: what it waits for.
     pub waits_for: String,
     /// The protocol's own figures (view, leader, quorum seen; work, branches, peers), in a fixed order.

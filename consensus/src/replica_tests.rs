@@ -61,6 +61,7 @@ impl Protocol for Voter {
             position: Position::default(),
             block_hash: BlockHash::default(),
             settled: Position::default(),
+            best_height: Default::default(),
             waits_for: String::new(),
             facts: Vec::new(),
         }

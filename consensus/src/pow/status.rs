@@ -76,11 +76,11 @@ impl ProofOfWork {
             position: position(tip.height.0),
             block_hash: tip.block_hash,
             settled: position(self.chain.settled()),
+            best_height: Height(self.best_header_height()),
             waits_for: self.waits_for(),
             facts: vec![
                 ("work", tip.work.0.to_string()),
                 ("peers", self.peers.len().to_string()),
-                ("best_header", self.best_header_height().to_string()),
                 ("side_headers", side.to_string()),
                 ("orphans", orphans.to_string()),
                 ("condemned", condemned.to_string()),

@@ -139,7 +139,6 @@ where
             outbound: peer.outbound,
             height: self.peers.height(peer.name),
             connected_ms: u64::try_from(peer.connected_for.as_millis()).unwrap_or(u64::MAX),
-            ping_ms: None,
             agent: Some(peer.agent),
         };
         self.network.peers().into_iter().map(view).collect()
@@ -415,10 +414,9 @@ impl<D: Disk> NodeBackend<D> {
 
     fn syncing(&self, height: Height) -> Option<SyncView> {
         let status = self.ordering.borrow();
-        let best = status.facts.iter().find(|(name, _)| *name == "best_header");
-        let best: u64 = best.and_then(|(_, text)| text.parse().ok()).unwrap_or(0);
-        (best > height.0.saturating_add(BEHIND)).then(|| SyncView {
-            target_height: Height(best),
+        let best = status.best_height;
+        (best.0 > height.0.saturating_add(BEHIND)).then(|| SyncView {
+            target_height: best,
             current_height: height,
             waiting_for: status.waits_for.clone(),
         })
@@ -495,7 +493,7 @@ impl<D: Disk> NodeBackend<D> {
                 reason: None,
             });
         }
-        Err(refusals::submission(refused))
+        Err(refusals::submission(&refused))
     }
 }
 

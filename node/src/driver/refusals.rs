@@ -1,14 +1,12 @@
 //! How the node's own errors become refusals of RPC: a stable code, one sentence, what to do next. None of
-//! them names a path (RPC-6).
+//! them names a path (RPC-6). The pool's and the types' errors are told by [`crate::rpc`] itself.
 
 use std::fmt::Display;
 
 use synod_ledger::NoState;
 use synod_types::BlockHash;
-use synod_types::transaction::TransactionError;
 
 use super::door::Refused;
-use crate::mempool::Rejection;
 use crate::rpc::types::{BlockReference, ErrorCode, Refusal};
 
 /// A fault of this node; the log says more than the client hears.
@@ -42,47 +40,13 @@ pub(super) fn no_state(error: NoState) -> Refusal {
 }
 
 /// A submission was refused.
-pub(super) fn submission(refused: Refused) -> Refusal {
-    let message = refused.to_string();
-    let (code, hint) = match refused {
-        Refused::Invalid(error) => invalid(&error),
-        Refused::Pool { rejection, .. } => rejected(&rejection),
-        Refused::Busy(_) => (ErrorCode::Busy, "try again shortly"),
-        Refused::Stopping => (ErrorCode::NotReady, "submit it to another node"),
-    };
-    Refusal::new(code, message).hint(hint)
-}
-
-fn invalid(error: &TransactionError) -> (ErrorCode, &'static str) {
-    match error {
-        TransactionError::Decode(_) => {
-            (ErrorCode::Malformed, "send the canonical bytes that the wallet wrote")
+pub(super) fn submission(refused: &Refused) -> Refusal {
+    match refused {
+        Refused::Invalid(error) => error.into(),
+        Refused::Pool { rejection, .. } => (&**rejection).into(),
+        Refused::Busy(busy) => (*busy).into(),
+        Refused::Stopping => {
+            Refusal::new(ErrorCode::NotReady, refused.to_string()).hint("submit it to another node")
         }
-        TransactionError::WrongChain { .. } => (ErrorCode::WrongChain, "sign it for this chain"),
-        TransactionError::BadSignature => {
-            (ErrorCode::BadSignature, "sign it with the sender's key for this genesis")
-        }
-        TransactionError::WeakKey => (ErrorCode::WeakKey, "use a key that `synod wallet new` makes"),
-        TransactionError::TipAboveFee { .. } => (ErrorCode::FeeTooLow, "raise the fee or lower the tip"),
-    }
-}
-
-fn rejected(rejection: &Rejection) -> (ErrorCode, &'static str) {
-    match rejection {
-        Rejection::NonceTooLow { .. } => {
-            (ErrorCode::NonceTooLow, "sign it again with the account's next nonce")
-        }
-        Rejection::NonceTooHigh { .. } => (ErrorCode::NonceTooHigh, "send the missing nonces first"),
-        Rejection::InsufficientFunds { .. } => {
-            (ErrorCode::InsufficientFunds, "send less, or wait for what is on its way to the account")
-        }
-        Rejection::FeeTooLow { .. } => (ErrorCode::FeeTooLow, "raise the fee"),
-        Rejection::ReplacementUnderpriced { .. } => {
-            (ErrorCode::ReplacementUnderpriced, "`synod wallet bump` raises both fee and tip enough")
-        }
-        Rejection::PoolFull { .. } => (ErrorCode::PoolFull, "raise the fee, or wait"),
-        Rejection::Expired { .. } => (ErrorCode::Expired, "sign it again with a later height"),
-        Rejection::GasTooLow { .. } => (ErrorCode::GasTooLow, "raise the gas limit"),
-        Rejection::GasTooHigh { .. } | Rejection::TooLarge { .. } => (ErrorCode::TooLarge, "make it smaller"),
     }
 }

@@ -19,7 +19,7 @@ impl From<&TransactionError> for Refusal {
                 .hint("sign again with the sender's key for this network's genesis"),
             TransactionError::WeakKey => refuse(ErrorCode::WeakKey).hint("make a new key"),
             TransactionError::TipAboveFee { .. } => {
-                refuse(ErrorCode::Malformed).hint("lower the tip or raise the fee, and sign again")
+                refuse(ErrorCode::FeeTooLow).hint("lower the tip or raise the fee, and sign again")
             }
         }
     }
@@ -64,7 +64,7 @@ fn explain(rejection: &Rejection) -> (ErrorCode, &'static str, serde_json::Value
         }
         Rejection::ReplacementUnderpriced { existing, fee_needed, tip_needed } => (
             ErrorCode::ReplacementUnderpriced,
-            "raise fee and tip by 10 %, or use the next nonce",
+            "`synod wallet bump` raises fee and tip enough; or use the next nonce",
             json!({
                 "existing": existing.to_string(),
                 "fee_needed": fee_needed.to_string(), "tip_needed": tip_needed.to_string(),

@@ -108,8 +108,6 @@ pub struct PeerView {
     pub height: Option<Height>,
     /// Milliseconds since it connected.
     pub connected_ms: u64,
-    /// Round trip, in milliseconds.
-    pub ping_ms: Option<u64>,
     /// Its software.
     pub agent: Option<String>,
 }
