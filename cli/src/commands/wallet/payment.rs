@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use synod_node::rpc::types::{TransactionStatus, TransactionStatusView};
 use synod_types::address::format_address;
-use synod_types::amount::{format_gwei, format_syn};
+use synod_types::amount::{format_gwei, format_syn, parse_amount};
 use synod_types::{NativeTransaction, SecretKey, Transaction, TransactionId, U256};
 
 use crate::context::{Context, Session};
@@ -17,6 +17,20 @@ use crate::wallet::draft::Wei;
 use crate::wallet::names::Signer;
 use crate::wallet::outbox::{Outbox, Record, Slot};
 use crate::wallet::password::PasswordSource;
+
+/// A payment, as it is asked for.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Order {
+    /// Who pays: a name, or the address of a key of this wallet
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(super) from: String,
+    /// Who receives: a name or an address
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(super) to: String,
+    /// How much: 12.5, 12.5syn, 3gwei, 100wei
+    #[arg(value_parser = parse_amount)]
+    pub(super) amount: U256,
+}
 
 /// How long a paying command waits.
 #[derive(Debug, Clone, Args)]

@@ -7,9 +7,9 @@
 use clap::Args;
 use synod_node::rpc::types::AccountView;
 use synod_types::U256;
-use synod_types::amount::{format_syn, parse_amount};
+use synod_types::amount::format_syn;
 
-use super::payment::{Payment, WaitOptions, open};
+use super::payment::{Order, Payment, WaitOptions, open};
 use crate::client::{Settle, interrupt};
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
@@ -30,15 +30,8 @@ use crate::wallet::password::PasswordSource;
     after_help = "Examples:\n  synod wallet send --from dev0 --to alice 12.5\n  synod wallet send --from alice --to 0x305498f8e08BC65DBacb4514475E01AFbE03f575 3gwei --wait final"
 )]
 pub(crate) struct Send {
-    /// Who pays: a name, or the address of a key of this wallet
-    #[arg(long, value_name = "ACCOUNT")]
-    from: String,
-    /// Who receives: a name or an address
-    #[arg(long, value_name = "ACCOUNT")]
-    to: String,
-    /// How much: 12.5, 12.5syn, 3gwei, 100wei
-    #[arg(value_parser = parse_amount)]
-    amount: U256,
+    #[command(flatten)]
+    order: Order,
     /// Pay a second time although an equal payment is under way
     #[arg(long)]
     again: bool,
@@ -56,8 +49,8 @@ pub(crate) struct Send {
 impl Send {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
         let session = context.session()?;
-        let signer = session.names.signer(&self.from)?;
-        let (from, to) = (signer.account(), session.names.account(&self.to)?);
+        let signer = session.names.signer(&self.order.from)?;
+        let (from, to) = (signer.account(), session.names.account(&self.order.to)?);
         let outbox = Outbox::new(&context.wallet()?, &session.network, from.address);
         let payment = Payment { context, session: &session, outbox, options: &self.waiting };
         let slot = match self.same_before_asking(&payment, &to)? {
@@ -77,7 +70,7 @@ impl Send {
         }
         interrupt::arm();
         let session = payment.session;
-        let from = session.names.signer(&self.from)?.account();
+        let from = session.names.signer(&self.order.from)?.account();
         let wallet = payment.context.wallet()?;
         let _lock =
             accounts::lock(&wallet, &session.network, from.address, &session.node, &payment.context.output)?;
@@ -90,7 +83,7 @@ impl Send {
         let key = open(signer, &self.password)?;
         let fees = self.fees.decide(Some(&session.node.fees().settle()?))?;
         if !session.network.testnet {
-            let question = format!("Pay {} to {}?", both(self.amount), to.short());
+            let question = format!("Pay {} to {}?", both(self.order.amount), to.short());
             context.confirm(&question, self.yes || context.output.is_json())?;
         }
         interrupt::arm();
@@ -109,8 +102,9 @@ impl Send {
         {
             return Ok(Paying::Resumed(slot));
         }
-        demand_funds(&from, self.amount, &fees, &account, session.network.testnet)?;
-        let transaction = transfer(&session.network, key.public(), nonce, to.address, self.amount, &fees);
+        demand_funds(&from, self.order.amount, &fees, &account, session.network.testnet)?;
+        let transaction =
+            transfer(&session.network, key.public(), nonce, to.address, self.order.amount, &fees);
         let draft = Draft { network: &session.network, from: &from, to: Some(to), transaction: &transaction };
         context.output.note(draft);
         let record = payment.record(transaction, &key)?;
@@ -119,7 +113,7 @@ impl Send {
     }
 
     fn same(&self, open: Open, to: &Account) -> Option<Slot> {
-        open.pending.into_iter().find(|slot| slot.latest().pays(to.address, self.amount))
+        open.pending.into_iter().find(|slot| slot.latest().pays(to.address, self.order.amount))
     }
 
     fn resume(&self, payment: &Payment<'_>, slot: &Slot) -> Outcome<()> {

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use synod_types::address::format_address;
-use synod_types::amount::parse_amount;
-use synod_types::{Bytes, Genesis, Transaction, U256};
+use synod_types::{Bytes, Genesis, Transaction};
 
-use super::payment::open;
+use super::payment::{Order, open};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::home::{Existing, write_private};
@@ -29,15 +28,8 @@ use crate::wallet::password::PasswordSource;
     after_help = "Example, on a machine without a network:\n  synod wallet sign --from cold --to 0x305498f8e08BC65DBacb4514475E01AFbE03f575 12.5 \\\n    --nonce 0 --max-fee 3gwei --tip 1gwei --genesis genesis.json --out payment.tx"
 )]
 pub(crate) struct Sign {
-    /// Who pays
-    #[arg(long, value_name = "ACCOUNT")]
-    from: String,
-    /// Who receives: a name or an address
-    #[arg(long, value_name = "ACCOUNT")]
-    to: String,
-    /// How much: 12.5, 12.5syn, 3gwei, 100wei
-    #[arg(value_parser = parse_amount)]
-    amount: U256,
+    #[command(flatten)]
+    order: Order,
     /// The account's next nonce; `synod wallet balance --json` shows it as pending_nonce
     #[arg(long)]
     nonce: u64,
@@ -70,10 +62,10 @@ impl Sign {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
         let network = self.network(context)?;
         let names = Names::new(context.keystore()?, network.testnet);
-        let (signer, to) = (names.signer(&self.from)?, names.account(&self.to)?);
+        let (signer, to) = (names.signer(&self.order.from)?, names.account(&self.order.to)?);
         let (from, fees) = (signer.account(), self.fees.decide(None)?);
         let key = open(&signer, &self.password)?;
-        let transaction = transfer(&network, key.public(), self.nonce, to.address, self.amount, &fees);
+        let transaction = transfer(&network, key.public(), self.nonce, to.address, self.order.amount, &fees);
         context.output.note(Draft {
             network: &network,
             from: &from,
@@ -92,7 +84,7 @@ impl Sign {
             raw: record.raw,
             from: format_address(&from.address),
             to: format_address(&to.address),
-            value: Wei(self.amount),
+            value: Wei(self.order.amount),
             nonce: self.nonce,
             chain_id: network.chain_id,
             genesis_hash: network.genesis_hash.to_string(),
