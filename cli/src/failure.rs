@@ -70,6 +70,13 @@ impl Failure {
         Self::failed("file", format!("{}: {error}", path.display()))
     }
 
+    /// The same, told of a place: a line of a file.
+    #[must_use]
+    pub(crate) fn at(mut self, place: &str) -> Self {
+        self.0.message = format!("{place}: {}", self.0.message);
+        self
+    }
+
     /// The same with what to do next.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

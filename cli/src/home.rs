@@ -49,7 +49,7 @@ pub(crate) fn private_folder(path: &Path) -> Outcome<()> {
     builder.create(path).map_err(|error| Failure::file(path, &error))
 }
 
-/// Whether [`write_private`] may take the place of a file that exists.
+/// Whether a write may take the place of a file that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Existing {
     /// It is replaced.
@@ -64,13 +64,25 @@ pub(crate) enum Existing {
 /// # Errors
 /// Any failure of the disk, and an existing file under [`Existing::Keep`].
 pub(crate) fn write_private(path: &Path, contents: &[u8], existing: Existing) -> std::io::Result<()> {
+    write_whole(path, contents, existing, 0o600)
+}
+
+/// The same for a file that everybody may read.
+///
+/// # Errors
+/// As [`write_private`].
+pub(crate) fn write_public(path: &Path, contents: &[u8], existing: Existing) -> std::io::Result<()> {
+    write_whole(path, contents, existing, 0o644)
+}
+
+fn write_whole(path: &Path, contents: &[u8], existing: Existing, mode: u32) -> std::io::Result<()> {
     let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = named.unwrap_or(Path::new("."));
     let beside = folder.join(format!(".{}.new", random_name()?));
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     let written = options.open(&beside).and_then(|mut file| {
         file.write_all(contents)?;
         file.sync_all()

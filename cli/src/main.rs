@@ -51,6 +51,7 @@ enum Command {
     #[command(subcommand)]
     Chain(commands::chain::Chain),
     Mine(commands::mine::Mine),
+    Init(Box<commands::init::Init>),
     Node(commands::node::NodeCommand),
     #[command(subcommand)]
     Testnet(commands::testnet::TestnetCommand),
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Wallet(command) => command.run(&context),
         Command::Chain(command) => command.run(&context),
         Command::Mine(command) => command.run(&context),
+        Command::Init(command) => command.run(&context),
         Command::Node(command) => command.run(&context),
         Command::Testnet(command) => command.run(&context),
         Command::Sim(command) => command.run(&context),

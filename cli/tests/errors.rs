@@ -74,6 +74,8 @@ fn mistakes_on_the_command_line_are_usage_errors() {
         (vec!["chain", "verify", "--json", "password"], 2, "malformed"),
         (vec!["mine", "--json", "--to", "nobody"], 1, "unknown_name"),
         (vec!["node", "--json", "--check", "--config", "missing.toml"], 2, "config"),
+        (vec!["chain", "diff", "--json", "node0", "node1"], 2, "no_such_node"),
+        (vec!["chain", "diff", "--json", "http://127.0.0.1:1", "127.0.0.1:2"], 4, "node_unreachable"),
         (vec!["statsu", "--json"], 2, "usage"),
         (vec!["wallet", "--json", "sned"], 2, "usage"),
     ];
@@ -165,6 +167,7 @@ fn the_help_is_as_it_was_read_by_a_person() {
         &["chain", "block"],
         &["chain", "verify"],
         &["mine"],
+        &["init"],
         &["node"],
         &["doctor"],
     ];

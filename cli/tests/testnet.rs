@@ -119,11 +119,20 @@ fn a_partition_is_healed_and_the_losing_side_reorganises() {
     net.json(&["testnet", "fault", "partition", "0,1", "2,3"]);
     let (before, _) = net.head(0);
     net.until("blocks on both sides", || net.head(0).0 > before + 1 && net.head(3).0 > before + 1);
+    let parted = net.synod(&["chain", "diff", "node0", "3", "--json"]);
+    assert_eq!(parted.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&parted.stdout).unwrap();
+    assert!(found["left"]["first_own_block"] != found["right"]["first_own_block"], "{found}");
+    let fields = found["first_different_fields"].to_string();
+    assert!(fields.contains("commitment.state_root"), "each side paid another miner: {found}");
+    assert!(!found["accounts"].as_array().unwrap().is_empty(), "{found}");
     net.json(&["testnet", "fault", "heal"]);
     net.until("one chain", || {
         let heads: Vec<_> = (0..4).map(|node| net.head(node)).collect();
         heads.windows(2).all(|pair| pair[0] == pair[1])
     });
+    // A new block may reach one of the two first; then one chain continues the other.
+    net.until("no difference", || net.synod(&["chain", "diff", "0", "3"]).status.success());
     let reorganised = (0..4).any(|node| {
         let log = net.0.path().join(format!("testnet/node{node}/logs/node.log"));
         std::fs::read_to_string(log).unwrap().contains("the chain changed branches")

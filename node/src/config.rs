@@ -110,6 +110,21 @@ pub enum LogFormat {
     Json,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: default_name(),
+            folder: default_folder(),
+            rpc: RpcConfig::default(),
+            p2p: P2pConfig::default(),
+            web: WebConfig::default(),
+            mining: MiningConfig::default(),
+            storage: StorageConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
 impl Default for RpcConfig {
     fn default() -> Self {
         Self { listen: loopback(8545), cors: Vec::new() }
@@ -150,6 +165,35 @@ fn default_folder() -> PathBuf {
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Fewer outbound peers than this, and a node without peer exchange is easy to surround (P2P-11).
+const ENOUGH_PEERS: usize = 3;
+
+/// Settings given as flags: they win over the file and the environment. `None`, or an empty list, leaves
+/// what those say.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `name`.
+    pub name: Option<String>,
+    /// `rpc.listen`.
+    pub rpc: Option<SocketAddr>,
+    /// `rpc.cors`.
+    pub cors: Vec<String>,
+    /// `p2p.listen`.
+    pub p2p: Vec<SocketAddr>,
+    /// `p2p.peers`.
+    pub peers: Vec<String>,
+    /// `web.listen`.
+    pub web: Option<SocketAddr>,
+    /// `mining.threads`, and `mining.enabled` with it: 0 turns mining off.
+    pub mine: Option<usize>,
+    /// `mining.reward_to`.
+    pub reward_to: Option<Address>,
+    /// `log.format`.
+    pub log_format: Option<LogFormat>,
+    /// `log.level`.
+    pub log_level: Option<String>,
 }
 
 /// Why a configuration is refused.
@@ -197,19 +241,71 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], which names the key, the variable or the line.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        Self::load_with(path, |name| std::env::var(name).ok())
+        let config = Self::read(path)?;
+        config.check()?;
+        Ok(config)
     }
 
-    fn load_with(path: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+    /// The same without the check, for whoever has [`Settings`] to apply before it.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_with(path, |name| std::env::var(name).ok())
+    }
+
+    fn read_with(path: &Path, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config: Self = toml::from_str(&text)
             .map_err(|error| ConfigError::Parse { path: path.to_owned(), problem: error.to_string() })?;
         let base = path.parent().unwrap_or(Path::new("."));
-        config.folder = base.join(&config.folder);
+        // Through its components, so that `net/.` is called `net`.
+        config.folder = base.join(&config.folder).components().collect();
         config.apply_environment(variable)?;
-        config.check()?;
         Ok(config)
+    }
+
+    /// Lets flags override the file and the environment.
+    pub fn apply(&mut self, settings: Settings) {
+        let Settings { name, rpc, cors, p2p, peers, web, mine, reward_to, log_format, log_level } = settings;
+        self.name = name.unwrap_or_else(|| std::mem::take(&mut self.name));
+        self.rpc.listen = rpc.unwrap_or(self.rpc.listen);
+        self.web.listen = web.unwrap_or(self.web.listen);
+        self.log.format = log_format.unwrap_or(self.log.format);
+        self.log.level = log_level.unwrap_or_else(|| std::mem::take(&mut self.log.level));
+        self.mining.reward_to = reward_to.or(self.mining.reward_to);
+        if let Some(threads) = mine {
+            self.mining.enabled = threads > 0;
+            self.mining.threads = threads;
+        }
+        for (list, given) in [(&mut self.rpc.cors, cors), (&mut self.p2p.peers, peers)] {
+            if !given.is_empty() {
+                *list = given;
+            }
+        }
+        if !p2p.is_empty() {
+            self.p2p.listen = p2p;
+        }
+    }
+
+    /// What an operator should know although it keeps no node from starting.
+    pub fn warnings(&self, genesis: &synod_types::Genesis) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let peers = self.p2p.peers.len();
+        if !genesis.testnet && peers < ENOUGH_PEERS {
+            warnings.push(format!(
+                "{peers} of the {ENOUGH_PEERS} peers that a node should dial are configured: whoever controls \
+                 all of them decides what this node sees; add to p2p.peers in node.toml, or with --peer"
+            ));
+        }
+        if !genesis.testnet && !self.rpc.listen.ip().is_loopback() {
+            warnings.push(format!(
+                "rpc.listen {} is reachable from other machines; anybody there may use this node",
+                self.rpc.listen
+            ));
+        }
+        warnings
     }
 
     /// The file's text.
@@ -312,7 +408,9 @@ mod tests {
         std::fs::write(&path, text).expect("written");
         let find =
             |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Config::load_with(&path, find).map_err(|error| error.to_string())
+        let config = Config::read_with(&path, find).map_err(|error| error.to_string())?;
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
     }
 
     #[test]
@@ -330,6 +428,44 @@ mod tests {
         assert_eq!(config.rpc.listen, loopback(2));
         let error = load("", &[("SYNOD_RPC_LISTEN", "here")]).expect_err("no address");
         assert!(error.contains("SYNOD_RPC_LISTEN"), "{error}");
+    }
+
+    #[test]
+    fn flags_win_over_both_and_leave_what_they_do_not_name() {
+        let text = "name = \"one\"\n[rpc]\nlisten = \"127.0.0.1:1\"\n[mining]\nthreads = 3";
+        let mut config = load(text, &[("SYNOD_RPC_LISTEN", "127.0.0.1:2")]).expect("valid");
+        let before = config.clone();
+        config.apply(Settings::default());
+        assert_eq!(config, before);
+        let reward_to = Some(Address::repeat_byte(1));
+        config.apply(Settings { rpc: Some(loopback(3)), mine: Some(2), reward_to, ..Settings::default() });
+        assert_eq!((config.rpc.listen, config.name.as_str()), (loopback(3), "one"));
+        assert_eq!(config.mining, MiningConfig { enabled: true, threads: 2, reward_to });
+        config.apply(Settings { mine: Some(0), ..Settings::default() });
+        assert!(!config.mining.enabled);
+    }
+
+    #[test]
+    fn p2p_11_few_peers_are_warned_of_on_real_networks_alone() {
+        let mut genesis = synod_types::Genesis {
+            chain_id: 1,
+            salt: synod_types::B256::ZERO,
+            time: synod_types::UnixMillis(0),
+            ordering: synod_types::genesis::Ordering::Pow,
+            members: Vec::new(),
+            alloc: Default::default(),
+            fees: Default::default(),
+            limits: Default::default(),
+            pow: synod_types::genesis::ProofOfWork::testnet(0x207f_ffff),
+            testnet: false,
+        };
+        let mut config = load("[p2p]\npeers = [\"a\", \"b\"]", &[]).expect("valid");
+        assert!(config.warnings(&genesis)[0].contains("2 of the 3"));
+        config.p2p.peers.push("c".to_owned());
+        assert!(config.warnings(&genesis).is_empty());
+        config.p2p.peers.clear();
+        genesis.testnet = true;
+        assert!(config.warnings(&genesis).is_empty());
     }
 
     #[test]

@@ -1,22 +1,16 @@
-//! A node's folder: the genesis, the key that is its identity, and the lock that keeps a second process out.
+//! A node's folder: the genesis, and the lock that keeps a second process out.
 //!
 //! ```text
 //! node.toml genesis.json node.key blocks/ votes/ index/ pool.log node.pid logs/ lock
 //! ```
-//!
-//! `node.key` is 64 hex digits in plain text only where the genesis says `testnet: true`.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use synod_types::{Genesis, SecretKey};
-use zeroize::Zeroizing;
+use synod_types::Genesis;
 
 /// The genesis document's name in a node's folder.
 pub const GENESIS_FILE: &str = "genesis.json";
-/// The identity key's name.
-pub const NODE_KEY_FILE: &str = "node.key";
 /// The process id's name.
 pub const PID_FILE: &str = "node.pid";
 const LOCK_FILE: &str = "lock";
@@ -40,15 +34,6 @@ pub enum HomeError {
         /// Why.
         source: synod_types::genesis::GenesisError,
     },
-    /// The key file does not hold a key.
-    #[error("{0}: expected 64 hex digits; restore the file, or delete it to get a new identity")]
-    Key(PathBuf),
-    /// The key file can be read by others.
-    #[error("{0}: readable by others; run `chmod 600` on it")]
-    KeyMode(PathBuf),
-    /// A plain key outside a test network.
-    #[error("{0}: a plain key is allowed only where genesis.json says \"testnet\": true")]
-    PlainKey(PathBuf),
     /// Another process uses the folder.
     #[error("{0}: another node runs on this folder; stop it first")]
     Locked(PathBuf),
@@ -83,21 +68,6 @@ impl Home {
         &self.genesis
     }
 
-    /// The identity key; a missing one is made from `fresh_seed` on a test network.
-    ///
-    /// # Errors
-    /// [`HomeError`]: an unreadable, malformed or exposed key file, or a plain key on a real network.
-    pub fn node_key(&self, fresh_seed: &[u8; 32]) -> Result<SecretKey, HomeError> {
-        let path = self.folder.join(NODE_KEY_FILE);
-        if !self.genesis.testnet {
-            return Err(HomeError::PlainKey(path));
-        }
-        if !path.exists() {
-            write_key(&path, fresh_seed)?;
-        }
-        read_key(&path)
-    }
-
     /// Writes this process's id, for whoever wants to signal it.
     ///
     /// # Errors
@@ -124,39 +94,6 @@ pub fn read_genesis(folder: &Path) -> Result<Genesis, HomeError> {
     let text =
         std::fs::read_to_string(&path).map_err(|source| HomeError::File { path: path.clone(), source })?;
     Genesis::from_json(&text).map_err(|source| HomeError::Genesis { path, source })
-}
-
-/// Writes a plain key file that only its owner can read. An existing file is not replaced.
-///
-/// # Errors
-/// [`HomeError::File`].
-pub fn write_key(path: &Path, seed: &[u8; 32]) -> Result<(), HomeError> {
-    let fail = |source| HomeError::File { path: path.to_owned(), source };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(fail)?;
-    let text = Zeroizing::new(format!("{}\n", alloy_primitives::hex::encode(seed)));
-    file.write_all(text.as_bytes()).map_err(fail)?;
-    file.sync_all().map_err(fail)
-}
-
-fn read_key(path: &Path) -> Result<SecretKey, HomeError> {
-    let fail = |source| HomeError::File { path: path.to_owned(), source };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).map_err(fail)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(HomeError::KeyMode(path.to_owned()));
-        }
-    }
-    let text = Zeroizing::new(std::fs::read_to_string(path).map_err(fail)?);
-    let mut seed = Zeroizing::new([0u8; 32]);
-    alloy_primitives::hex::decode_to_slice(text.trim(), seed.as_mut())
-        .map_err(|_| HomeError::Key(path.to_owned()))?;
-    Ok(SecretKey::from_seed(&seed))
 }
 
 /// Whether a process holds the folder's lock.
@@ -210,28 +147,5 @@ mod tests {
         drop(first);
         assert!(!is_locked(folder.path()));
         assert!(Home::open(folder.path()).is_ok());
-    }
-
-    #[test]
-    fn the_identity_is_made_once_and_kept() {
-        let folder = folder_with_genesis();
-        let home = Home::open(folder.path()).expect("free");
-        let first = home.node_key(&[1; 32]).expect("made").public();
-        assert_eq!(home.node_key(&[2; 32]).expect("kept").public(), first);
-        let path = folder.path().join(NODE_KEY_FILE);
-        std::fs::write(&path, "zz").expect("spoilt");
-        assert!(matches!(home.node_key(&[2; 32]), Err(HomeError::Key(_))));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn an_exposed_key_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = folder_with_genesis();
-        let home = Home::open(folder.path()).expect("free");
-        home.node_key(&[1; 32]).expect("made");
-        let path = folder.path().join(NODE_KEY_FILE);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
-        assert!(matches!(home.node_key(&[1; 32]), Err(HomeError::KeyMode(_))));
     }
 }

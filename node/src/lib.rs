@@ -1,6 +1,7 @@
 //! A node: the drivers around the pure parts.
 //!
-//! - [`config`], [`home`], [`logging`]: what one node is told, its folder, its log.
+//! - [`config`], [`home`], [`identity`], [`keyfile`], [`logging`]: what one node is told, its folder, its
+//!   key, its log.
 //! - [`driver`]: the threads that own ordering and the ledger, and everything that hangs on them.
 //! - [`network`]: libp2p, behind types of our own. [`mempool`]: what waits for a block. [`miner`]: the search.
 //! - [`rpc`], [`web`]: what clients, scripts and monitors see.
@@ -9,6 +10,8 @@
 pub mod config;
 pub mod driver;
 pub mod home;
+pub mod identity;
+pub mod keyfile;
 pub mod logging;
 pub mod mempool;
 pub mod miner;

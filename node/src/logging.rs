@@ -1,7 +1,7 @@
 //! Where log lines go: standard error, or a file that is rotated at 10 MiB and kept five times.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -49,7 +49,11 @@ pub fn start(config: &LogConfig, file: Option<&Path>) -> Result<(), LoggingError
         .map_err(|error| LoggingError::Level { level: config.level.clone(), problem: error.to_string() })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(true);
     let started = match (file, config.format) {
-        (None, LogFormat::Text) => builder.with_writer(io::stderr).try_init(),
+        (None, LogFormat::Text) => {
+            let colour =
+                io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+            builder.with_ansi(colour).with_writer(io::stderr).try_init()
+        }
         (None, LogFormat::Json) => builder.json().with_writer(io::stderr).try_init(),
         (Some(path), LogFormat::Text) => {
             builder.with_ansi(false).with_writer(RotatingFile::open(path)?).try_init()

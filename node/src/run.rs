@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::config::{Config, ConfigError};
 use crate::driver::{Node, NodeError, Reason};
+use crate::identity::Password;
 use crate::logging::{self, LoggingError};
 
 /// Why the process fails.
@@ -26,44 +27,25 @@ pub enum RunError {
     Stopped(String),
 }
 
-impl RunError {
-    /// Whether the configuration is at fault, so that trying again without changing it is useless.
-    pub fn is_configuration(&self) -> bool {
-        matches!(
-            self,
-            Self::Config(_) | Self::Logging(_) | Self::Start(NodeError::Config(_) | NodeError::Peer(_))
-        )
-    }
-}
-
-/// Checks the configuration at `path` against its folder, without starting anything.
-///
-/// # Errors
-/// [`RunError`].
-pub fn check(path: &Path) -> Result<Config, RunError> {
-    let config = Config::load(path)?;
-    Node::check(&config)?;
-    Ok(config)
-}
-
-/// Runs the node of the configuration at `path` until SIGTERM, SIGINT, or a failure that must not be
-/// survived.
+/// Runs a node until SIGTERM, SIGINT, or a failure that must not be survived. The password opens its key,
+/// where that is under one.
 ///
 /// # Errors
 /// [`RunError`]; after [`RunError::Stopped`] what was acknowledged is on the disk.
-pub fn run(path: &Path, log_file: Option<&Path>) -> Result<(), RunError> {
-    let config = Config::load(path)?;
+pub fn run(config: Config, password: Option<Password>, log_file: Option<&Path>) -> Result<(), RunError> {
+    config.check()?;
     logging::start(&config.log, log_file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let reason = runtime.block_on(async {
-        let node = Node::start(config).await?;
+        let node = Node::start(config, password).await?;
         let stop = node.stopper();
         let signals = stop_on_signals(stop)?;
         let reason = node.run().await;
         signals.abort();
         Ok::<_, RunError>(reason)
     });
-    if let Err(error) = &reason {
+    // Without a file the log is standard error, where whoever called tells the same.
+    if let (Err(error), Some(_)) = (&reason, log_file) {
         tracing::error!(%error, "the node did not start");
     }
     match reason? {

@@ -97,7 +97,7 @@ async fn a_transfer_is_mined_and_survives_a_restart() {
     let genesis = genesis();
     std::fs::write(folder.path().join("genesis.json"), genesis.to_json()).unwrap();
     let first = config(folder.path());
-    let node = Node::start(first.clone()).await.unwrap();
+    let node = Node::start(first.clone(), None).await.unwrap();
     let (stop, client) = (node.stopper(), Client::new(&first));
     let running = tokio::spawn(node.run());
 
@@ -118,7 +118,7 @@ async fn a_transfer_is_mined_and_survives_a_restart() {
     assert_eq!(running.await.unwrap(), Reason::Asked);
 
     let second = config(folder.path());
-    let node = Node::start(second.clone()).await.unwrap();
+    let node = Node::start(second.clone(), None).await.unwrap();
     let (stop, client) = (node.stopper(), Client::new(&second));
     let running = tokio::spawn(node.run());
     let account = client.call("synod_account", vec![format_address(&to).into()]).await;

@@ -41,6 +41,11 @@ pub fn dev_accounts() -> Vec<(String, Address)> {
     (0..DEV_ACCOUNTS).map(|index| (format!("dev{index}"), address_of(&dev_key(index).public()))).collect()
 }
 
+/// Whether everybody has the key of `address`, so that money there is anybody's outside test networks.
+pub fn is_public(address: &Address) -> bool {
+    WELL_KNOWN.contains(address) || dev_accounts().iter().any(|(_, dev)| dev == address)
+}
+
 /// Every funded account with its first balance, in wei.
 pub fn funded() -> BTreeMap<Address, U256> {
     let funds = U256::from(FUNDS_SYN) * U256::from(SYN);

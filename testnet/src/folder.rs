@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use synod_node::home;
+use synod_node::{home, identity};
 
 use crate::accounts;
 use crate::error::TestnetError;
@@ -124,8 +124,8 @@ impl Folder {
             std::fs::create_dir_all(folder.join("logs")).map_err(|source| file_error(&folder, source))?;
             write_text(&folder.join(home::GENESIS_FILE), &plan.genesis.to_json())?;
             write_text(&folder.join("node.toml"), &node.config.to_toml())?;
-            let key = folder.join(home::NODE_KEY_FILE);
-            home::write_key(&key, &node.key_seed)
+            let key = folder.join(identity::NODE_KEY_FILE);
+            identity::write_plain(&key, &node.key_seed)
                 .map_err(|error| TestnetError::Damaged { path: key.clone(), problem: error.to_string() })?;
         }
         let endpoints = endpoints(&self.root, plan);

@@ -29,6 +29,8 @@ pub(crate) struct Endpoints {
 
 #[derive(Debug, Deserialize)]
 struct Endpoint {
+    #[serde(default)]
+    name: String,
     rpc: String,
 }
 
@@ -58,6 +60,30 @@ pub(crate) fn locate(given: Option<&str>, home: &Home) -> Outcome<Located> {
         Some(url) => Ok(Located { url, how_to_start }),
         None => Err(damaged(home, "it names no node")),
     }
+}
+
+/// Finds a node that is named: one of the local test network, `node2` or just `2`, or any by its address.
+///
+/// # Errors
+/// When `text` is neither, or `endpoints.json` is damaged.
+pub(crate) fn locate_named(text: &str, home: &Home) -> Outcome<Located> {
+    let full =
+        if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("node{text}") } else { text.to_owned() };
+    let nodes = endpoints(home)?.map(|endpoints| endpoints.nodes).unwrap_or_default();
+    if let Some(node) = nodes.iter().find(|node| node.name == full) {
+        let url = Url::parse(&node.rpc).map_err(|problem| damaged(home, &problem))?;
+        let how_to_start = format!("start it with `synod testnet start {full}`");
+        return Ok(Located { url, how_to_start });
+    }
+    if !text.contains([':', '.']) {
+        let known: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        let known = if known.is_empty() { "there is no local network".to_owned() } else { known.join(", ") };
+        return Err(Failure::usage("no_such_node", format!("there is no node {text:?}"))
+            .hint(format!("{known}; any other node is http://HOST:PORT")));
+    }
+    let url =
+        Url::parse(text).map_err(|problem| Failure::usage("bad_rpc", format!("{text:?}: {problem}")))?;
+    Ok(Located { url, how_to_start: "check the address, and that the node runs".to_owned() })
 }
 
 /// The local test network's endpoints, if there is such a network.

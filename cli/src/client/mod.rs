@@ -97,6 +97,15 @@ impl Node {
         self.call("synod_account", json!([format_address(&address)]))
     }
 
+    /// `synod_account` at a block.
+    pub(crate) fn account_at(
+        &self,
+        address: Address,
+        block: BlockReference,
+    ) -> Result<AccountView, CallError> {
+        self.call("synod_account", json!([format_address(&address), block]))
+    }
+
     /// `synod_transaction`.
     pub(crate) fn transaction(&self, id: TransactionId) -> Result<TransactionStatusView, CallError> {
         self.call("synod_transaction", json!([id.to_string()]))

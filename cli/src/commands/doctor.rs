@@ -64,8 +64,10 @@ fn examine(status: &StatusView, now: u64, spacing: u64) -> Outcome<Healthy> {
     }
     let (height, age) = (status.head.height, now.saturating_sub(status.head.time.seconds()));
     if age <= spacing.saturating_mul(PATIENCE) {
-        let sentence =
-            format!("blocks come: block {height} is {age} s old, and one is meant every {spacing} s");
+        let sentence = match height.0 {
+            0 => format!("the chain has just begun, and has no block yet; one is meant every {spacing} s"),
+            _ => format!("blocks come: block {height} is {age} s old, and one is meant every {spacing} s"),
+        };
         return Ok(Healthy { healthy: true, sentence });
     }
     let stuck = format!("block {height} is {age} s old, where one is meant every {spacing} s");

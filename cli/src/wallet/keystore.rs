@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use synod_node::keyfile::{Freshness, KeyFile, KeyFileError};
 use synod_types::{Address, SecretKey};
 use zeroize::Zeroizing;
 
-use super::keyfile::{Freshness, KeyFile, KeyFileError};
 use super::names::Name;
 use super::password::Password;
 use crate::failure::{Failure, Outcome};
@@ -80,12 +80,7 @@ impl Keystore {
     /// When the name is taken, the key is here already, or the disk fails.
     pub(crate) fn create(&self, name: &Name, seed: &[u8; 32], password: &Password) -> Outcome<StoredKey> {
         self.demand_free(name)?;
-        let mut fresh = Freshness { salt: [0; 16], nonce: [0; 24] };
-        random(&mut fresh.salt)?;
-        random(&mut fresh.nonce)?;
-        let file = KeyFile::seal(seed, password.as_bytes(), &fresh)
-            .map_err(|error| Failure::failed("key_file", error.to_string()))?;
-        self.insert(name, file)
+        self.insert(name, seal(seed, password)?)
     }
 
     /// Writes a key file that exists already, as another home made it.
@@ -139,6 +134,18 @@ impl StoredKey {
             Failure::failed(code, format!("{}: {error}", self.name))
         })
     }
+}
+
+/// Seals a secret under `password`, with fresh randomness.
+///
+/// # Errors
+/// When the system has no memory or no randomness left.
+pub(crate) fn seal(seed: &[u8; 32], password: &Password) -> Outcome<KeyFile> {
+    let mut fresh = Freshness { salt: [0; 16], nonce: [0; 24] };
+    random(&mut fresh.salt)?;
+    random(&mut fresh.nonce)?;
+    KeyFile::seal(seed, password.as_bytes(), &fresh)
+        .map_err(|error| Failure::failed("key_file", error.to_string()))
 }
 
 /// Fresh random bytes of the operating system.

@@ -1,6 +1,6 @@
 //! The wallet: keys under passwords, names for accounts, and payments that are never made twice by accident.
 //!
-//! - [`keyfile`], [`mnemonic`], [`slip10`]: secrets and their forms.
+//! - [`mnemonic`], [`slip10`]: secrets and their forms; the key file's is [`synod_node::keyfile`].
 //! - [`keystore`], [`password`], [`labels`]: the keys of this home, and how they are opened.
 //! - [`names`]: what stands where an address is asked for.
 //! - [`network`]: the chain that this wallet signs for, pinned at first use.
@@ -13,7 +13,6 @@ pub(crate) mod accounts;
 pub(crate) mod delivery;
 pub(crate) mod draft;
 pub(crate) mod fees;
-pub(crate) mod keyfile;
 pub(crate) mod keystore;
 pub(crate) mod labels;
 pub(crate) mod mnemonic;

@@ -25,8 +25,7 @@ pub(crate) struct PasswordSource {
     password_file: Option<PathBuf>,
 }
 
-/// A password, wiped when dropped.
-pub(crate) type Password = Zeroizing<String>;
+pub(crate) use synod_node::identity::Password;
 
 impl PasswordSource {
     /// The password of an existing key.

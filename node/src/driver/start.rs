@@ -31,6 +31,7 @@ use super::stop::{Reason, Stop};
 use super::wire::{Reader, TipBits, Writer};
 use crate::config::{Config, ConfigError};
 use crate::home::{Home, HomeError};
+use crate::identity::{self, IdentityError, Password};
 use crate::mempool::journal::{JournalError, PoolLog};
 use crate::miner::MinerError;
 use crate::network::{self, AddressError, NetworkConfig, NetworkError, NetworkKey, NetworkLimits};
@@ -46,6 +47,9 @@ pub enum NodeError {
     /// The node's folder.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// The node's key.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The genesis makes no rules.
     #[error(transparent)]
     Rules(#[from] pow::RulesError),
@@ -124,21 +128,25 @@ impl Node {
         let block = synod_ledger::execution::genesis_block(&genesis);
         Rules::new(&genesis.pow, &block.header)?;
         peer_addresses(config)?;
+        identity::check(&config.folder, genesis.testnet)?;
         Ok(())
     }
 
-    /// Starts a node in the current tokio runtime.
+    /// Starts a node in the current tokio runtime. The password opens its key, where that is under one.
     ///
     /// # Errors
     /// [`NodeError`].
-    pub async fn start(config: Config) -> Result<Self, NodeError> {
+    pub async fn start(config: Config, password: Option<Password>) -> Result<Self, NodeError> {
         Self::check(&config)?;
         let home = Home::open(&config.folder)?;
         let genesis = home.genesis().clone();
         let clock = Clock::start();
         let stop = Stop::new();
         let mut registry = Registry::default();
-        let key = home.node_key(&random()?)?;
+        let key = identity::open(&config.folder, genesis.testnet, &random()?, password.as_ref())?;
+        for warning in config.warnings(&genesis) {
+            tracing::warn!("{warning}");
+        }
 
         let stores = open_stores(&config, &genesis)?;
         let (headers, undone) = (stores.blocks.headers()?, stores.blocks.undone()?);

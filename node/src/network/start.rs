@@ -16,7 +16,7 @@ use libp2p::futures::StreamExt;
 use libp2p::swarm::SwarmEvent;
 use prometheus_client::registry::Registry;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -24,8 +24,6 @@ use tokio::task::JoinSet;
 
 /// Commands that may wait for the driver.
 const COMMANDS: usize = 4096;
-/// Fewer configured peers than this make a public node easy to cut off (P2P-11).
-const ENOUGH_PEERS: usize = 3;
 
 /// Starts the network: listens on every configured address, spawns the task that owns the swarm, begins to
 /// dial.
@@ -91,12 +89,6 @@ fn check(config: &NetworkConfig) -> Result<(), NetworkError> {
     if config.peers.iter().any(|peer| peer.name == config.key.name()) {
         return refuse("this node is among its own peers; remove its address from the list");
     }
-    if !config.testnet && config.peers.len() < ENOUGH_PEERS {
-        tracing::warn!(
-            "only {} peers are configured; with fewer than {ENOUGH_PEERS} this node can be cut off and deceived: add some",
-            config.peers.len()
-        );
-    }
     Ok(())
 }
 
@@ -108,6 +100,8 @@ async fn listen(swarm: &mut Swarm<Stack>, sockets: &[SocketAddr]) -> Result<List
     let mut waiting: HashMap<ListenerId, SocketAddr> = HashMap::new();
     for address in sockets {
         let refuse = |reason: String| NetworkError::Listen { address: *address, reason };
+        // libp2p lets several sockets share a port, and the system would deal our peers out among them.
+        drop(TcpListener::bind(address).map_err(|error| refuse(error.to_string()))?);
         let listener =
             swarm.listen_on(name::multiaddr(*address)).map_err(|error| refuse(error.to_string()))?;
         waiting.insert(listener, *address);

@@ -1,6 +1,7 @@
 //! `synod chain`: what the node says of its chain, and what can be checked without it.
 
 mod block;
+mod diff;
 mod proof;
 mod status;
 mod transaction;
@@ -21,6 +22,7 @@ pub(crate) enum Chain {
     Tx(transaction::Tx),
     Proof(proof::Proof),
     Verify(verify::Verify),
+    Diff(diff::Diff),
 }
 
 impl Chain {
@@ -35,6 +37,7 @@ impl Chain {
             Self::Tx(command) => command.run(context),
             Self::Proof(command) => command.run(context),
             Self::Verify(command) => command.run(context),
+            Self::Diff(command) => command.run(context),
         }
     }
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use synod_node::keyfile::KeyFile;
 use synod_types::address::format_address;
 use zeroize::Zeroizing;
 
 use super::new::{new_name, put_label};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
-use crate::wallet::keyfile::KeyFile;
 use crate::wallet::mnemonic::Words;
 use crate::wallet::password::{PasswordSource, read_secret};
 

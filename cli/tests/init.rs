@@ -1,0 +1,217 @@
+//! A real network, from `synod init` to a payment that a second node knows: keys under a password, nothing
+//! overwritten, and every mistake told before anything is written.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::TcpListener;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use serde_json::Value;
+use support::Home;
+
+/// A node's process, killed with the test.
+struct Node(Child);
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Node {
+    /// Asks it to end, and gives its exit code.
+    fn end(mut self) -> i32 {
+        let asked = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        assert!(asked.success());
+        self.0.wait().unwrap().code().unwrap()
+    }
+}
+
+/// Three free ports of this machine, as `127.0.0.1:PORT`.
+fn ports() -> [String; 3] {
+    let held: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    [0, 1, 2].map(|index: usize| held[index].local_addr().unwrap().to_string())
+}
+
+fn init<'a>(folder: &'a str, ports: &'a [String; 3], rest: &[&'a str]) -> Vec<&'a str> {
+    let listen = ["--rpc-listen", &ports[0], "--p2p-listen", &ports[1], "--web-listen", &ports[2]];
+    [&["init", "--json", folder], &listen[..], rest].concat()
+}
+
+fn start(home: &Home, folder: &str) -> Node {
+    let (config, log) = (format!("{folder}/node.toml"), format!("{folder}/logs/node.log"));
+    Node(home.start(&["node", "--config", &config, "--log-file", &log]))
+}
+
+/// Asks until the answer pleases: blocks come by chance, and nothing here depends on how fast.
+fn until(home: &Home, line: &[&str], pleases: impl Fn(&Value) -> bool) -> Value {
+    for _ in 0..1_200 {
+        let ran = home.run(line);
+        if ran.code == 0 && pleases(&ran.json()) {
+            return ran.json();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{line:?} never pleased: {:?}", home.run(line));
+}
+
+#[test]
+fn a_network_is_made_joined_and_paid_on() {
+    let home = Home::new();
+    let alice = home.run(&["wallet", "new", "--json", "alice"]).json()["address"].clone();
+    let [first, second] = [ports(), ports()];
+    let options = ["--alloc", "alice=1000", "--difficulty", "5000", "--spacing", "1"];
+    let mining = ["--mine", "1", "--reward-to", "alice"];
+    let made = home.run(&init("first", &first, &[&options[..], &mining].concat())).json();
+    assert_eq!(made["supply"], "1000000000000000000000");
+    assert!(made["chain_id"].as_u64().unwrap() < 1 << 52);
+    let genesis: Value =
+        serde_json::from_str(&std::fs::read_to_string(home.folder().join("first/genesis.json")).unwrap())
+            .unwrap();
+    assert_eq!(
+        (&genesis["testnet"], &genesis["alloc"][alice.as_str().unwrap()]),
+        (&Value::Bool(false), &made["supply"])
+    );
+    let key = std::fs::read_to_string(home.folder().join("first/node.key")).unwrap();
+    assert!(key.contains("argon2id"), "{key}");
+
+    let checked = home.run(&["node", "--json", "--check", "--config", "first/node.toml"]).json();
+    assert_eq!(checked["genesis_hash"], made["genesis_hash"]);
+    assert!(checked["warnings"][0].as_str().unwrap().contains("0 of the 3 peers"), "{checked}");
+
+    let node = start(&home, "first");
+    let rpc = format!("http://{}", first[0]);
+    until(&home, &["chain", "status", "--json", "--rpc", &rpc], |status| {
+        status["head"]["height"].as_u64() >= Some(2)
+    });
+    // Nothing of a test network means anything here.
+    let dev = home.run(&["wallet", "send", "--json", "--rpc", &rpc, "--from", "alice", "--to", "dev0", "1"]);
+    assert_eq!(dev.error_code(2), "dev_account");
+
+    let address = made["nodes"][0]["address"].as_str().unwrap().to_owned();
+    let joined =
+        home.run(&init("second", &second, &["--genesis", "first/genesis.json", "--bootstrap", &address]));
+    assert_eq!(joined.json()["genesis_hash"], made["genesis_hash"]);
+    let other = start(&home, "second");
+    let other_rpc = format!("http://{}", second[0]);
+    let bob = "0x305498f8e08BC65DBacb4514475E01AFbE03f575";
+    until(&home, &["chain", "status", "--json", "--rpc", &other_rpc], |status| status["peers"] == 1);
+    let paid =
+        home.run(&["wallet", "send", "--json", "--rpc", &rpc, "--from", "alice", "--to", bob, "12.5"]).json();
+    assert_eq!(paid["status"], "included");
+    let balance = ["wallet", "balance", "--json", "--rpc", &other_rpc, bob];
+    until(&home, &balance, |balance| balance["accounts"][0]["spendable"] == "12500000000000000000");
+    assert_eq!((other.end(), node.end()), (0, 0));
+}
+
+#[test]
+fn a_nodes_key_opens_with_its_password_alone() {
+    let home = Home::new();
+    let ports = ports();
+    home.run(&init("one", &ports, &["--difficulty", "1000"])).json();
+    std::fs::write(home.folder().join("wrong"), "battery staple\n").unwrap();
+    let node = ["node", "--json", "--config", "one/node.toml"];
+    let wrong = home.run(&[&node[..], &["--password-file", "wrong"]].concat());
+    assert_eq!(wrong.error_code(1), "wrong_password");
+    let none = home.command(&node).env_remove("SYNOD_PASSWORD_FILE").output().unwrap();
+    assert_eq!(support::ran(none).error_code(2), "password_needed");
+    std::fs::remove_file(home.folder().join("one/node.key")).unwrap();
+    let missing = home.run(&[&node[..], &["--check"]].concat());
+    assert_eq!(missing.error_code(2), "node_key");
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let home = Home::new();
+    home.run(&init("one", &ports(), &["--difficulty", "1000"])).json();
+    for taken in 0..3 {
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut wanted = ports();
+        wanted[taken] = holder.local_addr().unwrap().to_string();
+        let [rpc, p2p, web] = &wanted;
+        let listen = ["--rpc-listen", rpc, "--p2p-listen", p2p, "--web-listen", web];
+        let ran = home.run(&[&["node", "--json", "--config", "one/node.toml"], &listen[..]].concat());
+        assert_eq!(ran.code, 1, "{ran:?}");
+        // The lines before the last are the log, as JSON, too.
+        let lines: Vec<Value> = ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let error = &lines.last().unwrap()["error"];
+        assert_eq!(error["code"], "cannot_listen");
+        assert!(error["message"].as_str().unwrap().contains(&wanted[taken]), "{error}");
+    }
+}
+
+#[test]
+fn several_nodes_know_each_other() {
+    let home = Home::new();
+    let nodes = [
+        "--node",
+        "paris=203.0.113.5:30300",
+        "--node",
+        "oslo=198.51.100.7:30300",
+        "--node",
+        "rome=198.51.100.7:30301",
+    ];
+    let made = home.run(&[&["init", "--json", "net", "--difficulty", "1000"], &nodes[..]].concat()).json();
+    let made = made["nodes"].as_array().unwrap();
+    assert_eq!(made.len(), 3);
+    let rome = std::fs::read_to_string(home.folder().join("net/rome/node.toml")).unwrap();
+    for node in &made[..2] {
+        assert!(rome.contains(node["address"].as_str().unwrap()), "{rome}");
+    }
+    assert!(!rome.contains(made[2]["peer_id"].as_str().unwrap()));
+    // Two nodes of one machine do not want the same ports.
+    assert!(rome.contains("127.0.0.1:8546") && rome.contains("0.0.0.0:30301"), "{rome}");
+    for node in ["paris", "oslo", "rome"] {
+        let config = format!("net/{node}/node.toml");
+        home.run(&["node", "--json", "--check", "--config", &config]).json();
+    }
+}
+
+#[test]
+fn what_makes_no_network_is_refused_before_anything_is_written() {
+    let home = Home::new();
+    let known = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+    std::fs::write(home.folder().join("owners"), "# first line\n0x12=5\n").unwrap();
+    let testnet = support::node::genesis(true, 1).to_json();
+    std::fs::write(home.folder().join("testnet.json"), testnet).unwrap();
+    std::fs::write(home.folder().join("torn.json"), "{").unwrap();
+    let twice = "0x305498f8e08BC65DBacb4514475E01AFbE03f575=1";
+    let known_alloc = format!("{known}=5");
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["--alloc", "dev0=5"], 2, "dev_account"),
+        (&["--alloc", &known_alloc], 2, "dev_account"),
+        (&["--reward-to", known, "--mine", "1"], 2, "dev_account"),
+        (&["--alloc", "nobody=5"], 1, "unknown_name"),
+        (&["--alloc", "alice"], 2, "bad_alloc"),
+        (&["--alloc", "0x305498f8e08BC65DBacb4514475E01AFbE03f575=1,5"], 2, "bad_amount"),
+        (&["--alloc", twice, "--alloc", twice], 2, "funded_twice"),
+        (&["--alloc", "0x305498f8e08BC65DBacb4514475E01AFbE03f575=999999999999999999999"], 2, "genesis"),
+        (&["--alloc-file", "owners"], 2, "bad_address"),
+        (&["--alloc-file", "missing"], 1, "file"),
+        (&["--mine", "1"], 2, "config"),
+        (&["--bits", "0x00000000"], 2, "bad_bits"),
+        (&["--bits", "zz"], 2, "usage"),
+        (&["--spacing", "0"], 2, "usage"),
+        (&["--peer", "203.0.113.5:30300"], 2, "usage"),
+        (&["--node", "paris"], 2, "usage"),
+        (&["--node", "paris=203.0.113.5:1", "--node", "paris=203.0.113.5:2"], 2, "node_twice"),
+        (&["--genesis", "testnet.json"], 2, "genesis"),
+        (&["--genesis", "torn.json"], 2, "genesis"),
+        (&["--genesis", "missing.json"], 1, "file"),
+        (&["--genesis", "testnet.json", "--alloc", "alice=1"], 2, "usage"),
+    ];
+    for (options, exit, code) in cases {
+        let ran = home.run(&[&["init", "--json", "net"][..], options].concat());
+        assert_eq!(ran.code, *exit, "{options:?}: {ran:?}");
+        assert_eq!(ran.error_code(*exit), *code, "{options:?}");
+        assert!(!home.folder().join("net").exists(), "{options:?}");
+    }
+    home.run(&["init", "--json", "net", "--difficulty", "1000"]).json();
+    let before = std::fs::read(home.folder().join("net/node.key")).unwrap();
+    assert_eq!(home.run(&["init", "--json", "net"]).error_code(1), "exists");
+    assert_eq!(std::fs::read(home.folder().join("net/node.key")).unwrap(), before);
+}
