@@ -473,6 +473,7 @@ impl State {
                 fee: U256::from(42_000 * GWEI),
                 created: None,
                 output: Bytes::new(),
+                reason: None,
                 logs: Vec::new(),
             }),
             block_hash: included.map(|_| BlockHash::default()),
