@@ -6,12 +6,13 @@
 //! - [`protocol`]: the one interface; [`effects`]: what a step asks for.
 //! - [`journal`], [`replica`]: persist before send, by type; what a driver holds of a protocol.
 //! - [`time`], [`random`]: time and randomness are inputs.
-//! - [`pow`]: proof of work. [`committee`]: what all committees share.
+//! - [`pow`]: proof of work. [`committee`]: what all committees share; [`pbft`]: finality among liars.
 //! - [`sim`]: the deterministic simulator.
 
 pub mod committee;
 pub mod effects;
 pub mod journal;
+pub mod pbft;
 pub mod pow;
 pub mod protocol;
 pub mod random;

@@ -1,0 +1,133 @@
+//! Proposing: batches and the pipeline (PBFT-22).
+//!
+//! A lone transaction is proposed at once. While instances are in flight batches fill, and another instance
+//! begins only when a good part of a batch waits. What was proposed and will not be decided in its place is
+//! given up, so that its transactions go back to the pool.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::B256;
+use synod_types::Slot;
+
+use super::messages::{Choice, Message, Phase, Vote};
+use super::{Cx, Pbft};
+use crate::committee::{Event, Job, Payload};
+use crate::effects::Effect;
+
+/// The primary's side.
+#[derive(Debug)]
+pub(super) struct Proposing {
+    /// The next slot.
+    pub(super) next: Slot,
+    /// The pool is being asked.
+    is_assembling: bool,
+    /// Own proposals that are not executed.
+    own: BTreeMap<Slot, B256>,
+}
+
+impl Proposing {
+    pub(super) fn starting_at(next: Slot) -> Self {
+        Self { next, is_assembling: false, own: BTreeMap::new() }
+    }
+
+    /// Slots up to here were filled by blocks from elsewhere.
+    pub(super) fn skipped(&mut self, slot: Slot) -> Vec<B256> {
+        let later = self.own.split_off(&Slot(slot.0 + 1));
+        std::mem::replace(&mut self.own, later).into_values().collect()
+    }
+
+    /// The epoch is over.
+    pub(super) fn give_up_all(&mut self) -> Vec<B256> {
+        std::mem::take(&mut self.own).into_values().collect()
+    }
+
+    /// The slot is executed; whether a payload of ours was lost at it.
+    pub(super) fn executed(&mut self, slot: Slot, decided: Option<B256>) -> Option<B256> {
+        self.own.remove(&slot).filter(|digest| Some(*digest) != decided)
+    }
+}
+
+impl Pbft {
+    fn is_primary(&self) -> bool {
+        let leads = |me| self.view.primary(&self.config.committee) == me;
+        self.is_active && self.config.me().is_some_and(leads) && self.ended_at.is_none()
+    }
+
+    /// Whether one more instance may begin (PBFT-5, PBFT-22).
+    fn has_room(&self) -> bool {
+        let limits = &self.config.limits;
+        let next = self.proposing.next.0;
+        next <= self.executed.0.saturating_add(limits.in_flight)
+            && next <= self.certified().0.saturating_add(limits.window)
+    }
+
+    /// Asks the pool for a payload when it is time for one.
+    pub(super) fn pursue_proposals(&mut self, cx: &mut Cx<'_>) {
+        let limits = &self.config.limits;
+        let is_busy = self.proposing.next.0 > self.delivered.0 + 1;
+        let needed = if is_busy { limits.eager_bytes } else { 1 };
+        if self.proposing.is_assembling
+            || self.timers.demand.bytes < needed
+            || !self.is_primary()
+            || !self.has_room()
+        {
+            return;
+        }
+        self.proposing.is_assembling = true;
+        let (max_bytes, max_transactions) = (limits.batch_bytes, limits.batch_transactions);
+        cx.effect(Effect::Start(Job::Assemble { max_bytes, max_transactions }));
+    }
+
+    pub(super) fn on_assembled(&mut self, payload: Option<Payload>, cx: &mut Cx<'_>) {
+        self.proposing.is_assembling = false;
+        let Some(payload) = payload else {
+            self.timers.demand.bytes = 0;
+            return;
+        };
+        let length = payload.bytes().len() as u64;
+        self.timers.demand.bytes = self.timers.demand.bytes.saturating_sub(length);
+        if self.is_primary() && self.has_room() {
+            self.propose(payload, cx);
+        } else {
+            cx.tell(Event::Abandoned { digest: payload.digest() });
+        }
+    }
+
+    /// PRE-PREPARE. The view survives a restart, so this is a promise like any vote.
+    fn propose(&mut self, payload: Payload, cx: &mut Cx<'_>) {
+        let Some(signer) = self.config.signer.clone() else { return };
+        let (slot, digest) = (self.proposing.next, payload.digest());
+        let choice = Choice { view: self.view, slot, digest: Some(digest) };
+        let vote = Vote::new(&self.config.committee, &signer, Phase::PrePrepare, choice);
+        self.proposing.next = Slot(slot.0 + 1);
+        self.proposing.own.insert(slot, digest);
+        self.bodies.hold(payload.clone(), slot);
+        let state = self.slots.entry(slot).or_default();
+        state.pre_prepare = Some(vote);
+        state.since = Some(cx.now());
+        cx.broadcast(Message::PrePrepare { vote, body: Some(payload) });
+        self.accept(vote, cx);
+    }
+
+    /// Gives up what this member proposed and the view does not carry over.
+    pub(super) fn abandon_proposals(&mut self, cx: &mut Cx<'_>) {
+        let (slots, view, low) = (&self.slots, self.view, self.certified());
+        let is_lost = |slot: &Slot, digest: B256| {
+            let state = slots.get(slot);
+            let decided = state.and_then(|state| state.decision.as_ref()).map(|known| known.choice.digest);
+            let carried = state.and_then(|state| state.in_view(view)).map(|vote| vote.choice.digest);
+            *slot > low && decided.or(carried) != Some(Some(digest))
+        };
+        let lost: Vec<(Slot, B256)> = self
+            .proposing
+            .own
+            .iter()
+            .filter(|(slot, digest)| is_lost(slot, **digest))
+            .map(|(slot, digest)| (*slot, *digest))
+            .collect();
+        for (slot, digest) in lost {
+            self.proposing.own.remove(&slot);
+            cx.tell(Event::Abandoned { digest });
+        }
+    }
+}
