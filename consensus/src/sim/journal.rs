@@ -24,9 +24,18 @@ impl<R: Clone> ModelJournal<R> {
     }
 
     /// Makes all frames durable.
+    ///
+    /// What a frame restates is dropped from those before it.
     pub fn sync(&mut self) -> Durable {
+        let first = self.frames.iter().rposition(|frame| frame.restates).unwrap_or(0);
+        self.frames.drain(..first);
         self.synced = self.frames.len();
         Durable::proven_by(self)
+    }
+
+    /// A sync failed, and the system forgot what it should have written.
+    pub fn lose_unsynced(&mut self) {
+        self.frames.truncate(self.synced);
     }
 
     /// The power fails: an unsynced frame survives or not, never in part (its checksum tells).
@@ -53,9 +62,10 @@ impl<R: Clone> ModelJournal<R> {
         self.image.clear();
     }
 
-    /// All records that are kept.
+    /// All records that are kept and not restated.
     pub fn records(&self) -> Vec<R> {
-        self.frames.iter().flat_map(|frame| frame.records.iter().cloned()).collect()
+        let first = self.frames.iter().rposition(|frame| frame.restates).unwrap_or(0);
+        self.frames[first..].iter().flat_map(|frame| frame.records.iter().cloned()).collect()
     }
 }
 

@@ -8,11 +8,13 @@
 //!
 //! - [`scheduler`], [`network`], [`journal`], [`ledger`]: the kernel's twins of time, network and disk.
 //! - [`swarm`]: which faults; [`trace`]: what happened, as a hash; [`report`]: what was found.
+//! - [`committee`]: the world of a committee: members, liars, clients, the observer, the auditor.
 //! - [`pow`]: the world of proof of work: miners, an attacker, the observer.
 //! - [`range`]: many seeds; [`mod@shrink`]: a shorter scenario; `mutants`: the table of wrong lines.
 //!
 //! Threads and the wall clock are the caller's: a range goes on from its own report.
 
+pub mod committee;
 pub mod journal;
 pub mod ledger;
 #[cfg(feature = "mutants")]
@@ -28,7 +30,7 @@ pub mod trace;
 
 pub use ledger::{Complaint, DiskState, Ledger, ModelLedger, SyncError, Template};
 pub use range::run_range;
-pub use report::{Options, RangeReport, Report, Violation};
+pub use report::{Options, RangeReport, Report, Subject, Timing, Violation};
 pub use shrink::shrink;
 pub use swarm::{Fault, Swarm};
 
@@ -37,6 +39,9 @@ use std::rc::Rc;
 
 /// Runs one seed on the model ledger.
 pub fn run(options: &Options) -> Report {
+    if options.subject == Subject::Pbft {
+        return committee::run(options);
+    }
     let archive: ledger::SharedArchive = Rc::new(RefCell::default());
     let open = |_| ModelLedger::new(pow::genesis(), Rc::clone(&archive));
     let setting = pow::Setting { parameters: pow::parameters(), genesis: pow::genesis(), open: &open };

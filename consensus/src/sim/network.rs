@@ -89,6 +89,13 @@ impl Network {
         self.sides.as_ref().is_some_and(|sides| sides[from] != sides[to])
     }
 
+    /// Delays become `mean_us` on average on every link: a bound that holds, and that nobody was told.
+    pub fn slow_down(&mut self, mean_us: u64) {
+        for link in &mut self.links {
+            link.mean_us = mean_us;
+        }
+    }
+
     /// Sends one message.
     pub fn send(&mut self, from: usize, to: usize, now: Time, random: &mut Random) -> Arrivals {
         let (loss, duplicate, replay) = (self.loss_ppm, self.duplicate_ppm, self.replay_ppm);

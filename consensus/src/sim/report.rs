@@ -6,13 +6,76 @@ use serde::{Deserialize, Serialize};
 
 use super::swarm::Fault;
 
+/// Whose networks are simulated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// Proof of work.
+    #[default]
+    Pow,
+    /// A committee under PBFT.
+    Pbft,
+}
+
+impl Subject {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Pow, Self::Pbft];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pow => "pow",
+            Self::Pbft => "pbft",
+        }
+    }
+}
+
+/// What is known of the network's delays (S-N8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Timing {
+    /// Every message arrives within a bound that the members know.
+    Synchronous,
+    /// No bound, ever: safety alone is demanded.
+    Asynchronous,
+    /// Anything goes until a moment that nobody knows; then the bound holds.
+    UnknownMoment,
+    /// A bound holds after a while, and nobody knows which.
+    UnknownBound,
+}
+
+impl Timing {
+    /// All of them.
+    pub const ALL: &[Self] =
+        &[Self::Synchronous, Self::Asynchronous, Self::UnknownMoment, Self::UnknownBound];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Synchronous => "synchronous",
+            Self::Asynchronous => "asynchronous",
+            Self::UnknownMoment => "unknown-moment",
+            Self::UnknownBound => "unknown-bound",
+        }
+    }
+}
+
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
+    /// Whose networks.
+    #[serde(default)]
+    pub subject: Subject,
     /// Everything random follows from it.
     pub seed: u64,
-    /// Honest nodes; drawn from the seed when absent.
+    /// Honest nodes under proof of work, members of a committee; drawn from the seed when absent.
     pub nodes: Option<usize>,
+    /// How many members of a committee lie; drawn from the seed, and no more than it survives, when absent.
+    #[serde(default)]
+    pub byzantine: Option<usize>,
+    /// What is known of a committee's network; drawn from the seed when absent.
+    #[serde(default)]
+    pub timing: Option<Timing>,
     /// The heaviest chain's height at which faults end and healing begins.
     pub blocks: u64,
     /// Fault classes that are left out.
@@ -28,15 +91,39 @@ pub struct Options {
 impl Options {
     /// An ordinary run of a seed.
     pub fn seed(seed: u64) -> Self {
-        Self { seed, nodes: None, blocks: 24, without: Vec::new(), only: None, trace: false, mutant: None }
+        Self {
+            subject: Subject::Pow,
+            seed,
+            nodes: None,
+            byzantine: None,
+            timing: None,
+            blocks: 24,
+            without: Vec::new(),
+            only: None,
+            trace: false,
+            mutant: None,
+        }
+    }
+
+    /// An ordinary run of a committee under PBFT.
+    pub fn pbft(seed: u64) -> Self {
+        Self { subject: Subject::Pbft, ..Self::seed(seed) }
     }
 
     /// The one command that tells this run's story again.
     pub fn command(&self) -> String {
-        let mut command = format!("synod sim --protocol pow --seed {} --blocks {}", self.seed, self.blocks);
+        let subject = self.subject.name();
+        let mut command =
+            format!("synod sim --protocol {subject} --seed {} --blocks {}", self.seed, self.blocks);
         let names = |faults: &[Fault]| faults.iter().map(|fault| fault.name()).collect::<Vec<_>>().join(",");
         if let Some(nodes) = self.nodes {
             command += &format!(" --nodes {nodes}");
+        }
+        if let Some(byzantine) = self.byzantine {
+            command += &format!(" --byzantine {byzantine}");
+        }
+        if let Some(timing) = self.timing {
+            command += &format!(" --timing {}", timing.name());
         }
         if !self.without.is_empty() {
             command += &format!(" --without {}", names(&self.without));
@@ -93,7 +180,11 @@ impl Report {
     /// Whether the run is too short to say much.
     pub fn is_short(&self) -> bool {
         let saw = |name| self.coverage.contains_key(name);
-        self.blocks < 20 || !saw("reorg") || !saw("healing")
+        let is_without_story = match self.options.subject {
+            Subject::Pow => !saw("reorg") || !saw("healing"),
+            Subject::Pbft => !saw("view change"),
+        };
+        self.blocks < 20 || is_without_story
     }
 }
 
@@ -106,7 +197,8 @@ pub struct RangeReport {
     pub runs: u64,
     /// Events so far.
     pub events: u64,
-    /// Runs that ended well and yet decided fewer than twenty blocks, or saw no reorganisation or no healing.
+    /// Runs that ended well and yet decided fewer than twenty blocks, or saw no reorganisation, healing or
+    /// view change.
     pub short_runs: u64,
     /// Runs in which each named event happened (A15).
     pub coverage: BTreeMap<String, u64>,

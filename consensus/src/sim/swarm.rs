@@ -78,6 +78,45 @@ faults! {
     Liar = "liar",
     /// S-P2: a victim that hears the attacker alone.
     Eclipse = "eclipse",
+    /// S-B1: a member tells two stories.
+    Equivocate = "equivocate",
+    /// S-B2: a member runs twice, each copy seen by others.
+    Twins = "twins",
+    /// S-B3: a member says nothing to some.
+    Silence = "silence",
+    /// S-B4: proposals without their bodies.
+    WithholdBody = "withhold-body",
+    /// S-B5: certificates with too little in them, new views that do not follow.
+    BadCertificate = "bad-certificate",
+    /// S-B6: a member votes for whatever it hears of, in every view.
+    DoubleVote = "double-vote",
+    /// S-B7: view changes in masses, to views far away.
+    ViewSpam = "view-spam",
+    /// S-B8: old messages again.
+    StaleReplay = "stale-replay",
+    /// S-B9: wrong blocks for whoever catches up.
+    LyingSync = "lying-sync",
+    /// S-B10: a primary just inside the timeout, with small batches, that leaves a client out.
+    SlowPrimary = "slow-primary",
+    /// S-B11: a member that forgets its votes when it restarts.
+    Amnesia = "amnesia",
+    /// S-B12: a field of a message a little off, signed again.
+    Mutation = "mutation",
+    /// S-B13: statements in another's name.
+    Impersonation = "impersonation",
+}
+
+impl Fault {
+    /// Whether it can happen to a network under proof of work.
+    pub fn is_of_miners(self) -> bool {
+        self <= Self::Eclipse
+    }
+
+    /// Whether it can happen to a committee.
+    pub fn is_of_committees(self) -> bool {
+        let is_for_miners_alone = matches!(self, Self::Garble | Self::DiskFull | Self::Rollback);
+        !is_for_miners_alone && (self <= Self::Clock || self >= Self::Equivocate)
+    }
 }
 
 /// The faults of one run.
@@ -85,15 +124,21 @@ faults! {
 pub struct Swarm(Vec<Fault>);
 
 impl Swarm {
-    /// A subset drawn from `random`, each class in two runs of five; never those of `without`.
-    pub fn draw(random: &mut Random, without: &[Fault]) -> Self {
-        let drawn: Vec<Fault> = Fault::ALL.iter().copied().filter(|_| random.chance(400_000)).collect();
+    /// A subset of the classes that can happen, drawn from `random`, each class in two runs of five; never those of `without`.
+    pub fn draw(random: &mut Random, without: &[Fault], can_happen: fn(Fault) -> bool) -> Self {
+        let classes = Fault::ALL.iter().copied().filter(|fault| can_happen(*fault));
+        let drawn: Vec<Fault> = classes.filter(|_| random.chance(400_000)).collect();
         Self(drawn.into_iter().filter(|fault| !without.contains(fault)).collect())
     }
 
     /// Exactly these.
     pub fn only(faults: &[Fault]) -> Self {
         Self(faults.to_vec())
+    }
+
+    /// The same faults but for these.
+    pub fn without(self, classes: &[Fault]) -> Self {
+        Self(self.0.into_iter().filter(|fault| !classes.contains(fault)).collect())
     }
 
     /// Whether the class is in.

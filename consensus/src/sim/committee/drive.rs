@@ -1,0 +1,430 @@
+//! Driving the replicas as the real driver does: inputs in, frames to the journal, effects out, in order.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use synod_types::mutant;
+
+use super::ledger::payload;
+use super::{Envelope, Event, Packet, World};
+use crate::committee::{Event as Told, Job, MemberIndex, Outcome};
+use crate::effects::Effect;
+use crate::pbft::evidence::is_proof;
+use crate::pbft::{Fault as Misdeed, Message, Pbft};
+use crate::protocol::{Input, Peer, Protocol};
+use crate::replica::Replica;
+use crate::sim::swarm::Fault;
+use crate::time::Time;
+
+impl World {
+    /// Starts a process and connects it.
+    pub(super) fn start(&mut self, at: usize) {
+        let (seed, now, wall) = (self.random.next_u64(), self.scheduler.now(), self.wall(at));
+        let config = self.config(at);
+        self.processes[at].start(config, seed, now, wall);
+        self.check_kept(at);
+        let missed: Vec<_> = self.submitted.keys().copied().collect();
+        for transfer in missed {
+            self.processes[at].pool.entry(transfer).or_insert(now);
+        }
+        self.carry_out(at);
+        self.pool_changed(at);
+        self.answer();
+        let member = self.processes[at].member;
+        for other in 0..self.processes.len() {
+            if self.processes[other].member != member && self.processes[other].replica.is_some() {
+                self.feed(at, Input::Connected(self.processes[other].member.peer()));
+                self.feed(other, Input::Connected(member.peer()));
+            }
+        }
+    }
+
+    pub(super) fn restart(&mut self, at: usize) {
+        self.trace.event(self.scheduler.now(), 6, at, 0);
+        let is_left_broken = self.healed_at.is_some() && !self.core.contains(&at);
+        if self.processes[at].replica.is_none() && (!is_left_broken || !self.processes[at].is_honest()) {
+            self.start(at);
+        }
+    }
+
+    pub(super) fn deliver(&mut self, from: u8, to: u8, envelope: &Rc<Envelope>) {
+        let (now, at) = (self.scheduler.now(), usize::from(to));
+        let paused = self.processes[at].paused_until;
+        if paused > now {
+            let envelope = Rc::clone(envelope);
+            return self.scheduler.schedule(paused, Event::Deliver { from, to, envelope });
+        }
+        let arrived = self.network.arrive(from.into(), at);
+        self.trace.event(now, 1, at, u64::from(from) << 8 | u64::from(arrived));
+        if !arrived || self.processes[at].replica.is_none() {
+            return;
+        }
+        self.trace.line(now, || format!("{from} -> {to}: {:?}", envelope.packet));
+        match &envelope.packet {
+            Packet::Protocol(message) => self.deliver_message(at, envelope, message),
+            Packet::AskBlocks { from } => self.serve_blocks(at, envelope.from, *from),
+            Packet::Blocks { from, bodies } => self.take_blocks(at, *from, bodies),
+        }
+    }
+
+    fn deliver_message(&mut self, at: usize, envelope: &Envelope, message: &Message) {
+        let from = envelope.from;
+        let config = self.config(at);
+        let verdict = envelope.verdict.get_or_init(|| Pbft::check(&config, from, message.clone()));
+        match verdict.clone() {
+            Ok(verified) => {
+                if self.processes[at].is_honest() {
+                    self.auditor.hear(message, &self.committee);
+                }
+                self.feed(at, Input::Message { from, message: verified });
+            }
+            Err(fault) => self.accused(at, from, &fault),
+        }
+        if let Some(liar) = &mut self.processes[at].liar {
+            for echo in liar.echo(message) {
+                for member in self.committee.indexes() {
+                    self.send_as_is(at, member, &echo);
+                }
+            }
+        }
+    }
+
+    pub(super) fn wake(&mut self, process: u8, run: u32) {
+        let (now, at) = (self.scheduler.now(), usize::from(process));
+        let state = &mut self.processes[at];
+        if state.run != run || state.wake != Some(now) {
+            return;
+        }
+        if state.paused_until > now {
+            state.wake = Some(state.paused_until);
+            return self.scheduler.schedule(state.paused_until, Event::Wake { process, run });
+        }
+        state.wake = None;
+        self.trace.event(now, 2, at, 0);
+        self.feed(at, Input::Wake);
+    }
+
+    pub(super) fn journal_synced(&mut self, process: u8, run: u32) {
+        let at = usize::from(process);
+        if self.processes[at].run != run {
+            return;
+        }
+        self.trace.event(self.scheduler.now(), 5, at, 0);
+        if self.sync_fails(at) {
+            return;
+        }
+        let state = &mut self.processes[at];
+        let proof = state.journal.sync();
+        if let Some(replica) = &mut state.replica {
+            replica.durable(&proof);
+        }
+        self.carry_out(at);
+        self.answer();
+    }
+
+    /// The block log's sync returned.
+    pub(super) fn blocks_synced(&mut self, process: u8, run: u32) {
+        let (now, at) = (self.scheduler.now(), usize::from(process));
+        let state = &mut self.processes[at];
+        if state.run != run {
+            return;
+        }
+        if state.paused_until > now {
+            return self.scheduler.schedule(state.paused_until, Event::BlocksSynced { process, run });
+        }
+        self.trace.event(now, 4, at, 0);
+        if self.sync_fails(at) {
+            return;
+        }
+        let state = &mut self.processes[at];
+        let covered = state.syncing.take().unwrap_or(0);
+        state.ledger.sync();
+        let durable: Vec<_> = state.written.drain(..covered).collect();
+        self.begin_sync(at);
+        for (position, block_hash) in durable {
+            self.feed(at, Input::Executed { position, block_hash });
+        }
+    }
+
+    /// Gives a process one input, and everybody those that follow from it.
+    pub(super) fn feed(&mut self, at: usize, input: Input<Pbft>) {
+        self.inputs.push_back((at, input));
+        self.answer();
+    }
+
+    fn answer(&mut self) {
+        while let Some((at, input)) = self.inputs.pop_front() {
+            let (now, wall) = (self.scheduler.now(), self.wall(at));
+            let Some(replica) = self.processes[at].replica.as_mut() else { continue };
+            replica.step(input, now, wall);
+            self.carry_out(at);
+        }
+    }
+
+    fn carry_out(&mut self, at: usize) {
+        let now = self.scheduler.now();
+        let state = &mut self.processes[at];
+        let Some(replica) = state.replica.as_mut() else { return };
+        if let Some(frame) = replica.take_frame() {
+            state.journal.write(frame);
+            let event = Event::JournalSynced { process: at as u8, run: state.run };
+            self.scheduler.schedule(now.plus_us(state.sync_us), event);
+        }
+        while let Some(effect) = self.processes[at].replica.as_mut().and_then(Replica::next_effect) {
+            self.act(at, effect);
+        }
+        self.set_wake(at);
+    }
+
+    fn set_wake(&mut self, at: usize) {
+        let state = &mut self.processes[at];
+        let Some(due) = state.replica.as_ref().and_then(Replica::wake_at) else { return };
+        let due = due.max(self.scheduler.now());
+        if state.wake.is_none_or(|wake| wake > due) {
+            state.wake = Some(due);
+            self.scheduler.schedule(due, Event::Wake { process: at as u8, run: state.run });
+        }
+    }
+
+    fn act(&mut self, at: usize, effect: Effect<Pbft>) {
+        match effect {
+            Effect::Send { to, message } => {
+                self.note_sent(at, &message);
+                self.transmit(at, to, Packet::Protocol(message));
+            }
+            Effect::Broadcast(message) => {
+                self.note_sent(at, &message);
+                self.broadcast(at, message);
+            }
+            Effect::Append { position, body, .. } => self.append(at, position, &body),
+            Effect::Start(Job::Assemble { max_transactions, .. }) => self.assemble(at, max_transactions),
+            Effect::Start(Job::Fetch { certificate }) => self.begin_fetch(at, certificate),
+            Effect::Accuse { peer, fault } => self.accused(at, peer, &fault),
+            Effect::Tell(event) => self.told(at, event),
+            // A committee's chain has no branches, and its bodies are not read back.
+            Effect::Rewind { .. } | Effect::Load { .. } | Effect::Cancel => {}
+        }
+    }
+
+    /// One envelope for all: its checks are made once. A liar says something else to each.
+    fn broadcast(&mut self, at: usize, message: Message) {
+        if self.processes[at].liar.is_some() {
+            for member in self.committee.indexes() {
+                self.transmit(at, member.peer(), Packet::Protocol(message.clone()));
+            }
+            return;
+        }
+        let from = self.processes[at].member;
+        let envelope = Rc::new(Envelope {
+            from: from.peer(),
+            packet: Packet::Protocol(message),
+            verdict: OnceCell::new(),
+        });
+        for to in 0..self.processes.len() {
+            if self.processes[to].member != from {
+                self.post_envelope(at, to, &envelope);
+            }
+        }
+    }
+
+    /// Sends to every copy of a member that hears this process.
+    pub(super) fn transmit(&mut self, at: usize, to: Peer, packet: Packet) {
+        let Some(member) = self.committee.member(to) else { return };
+        let (Packet::Protocol(message), true) = (&packet, self.processes[at].liar.is_some()) else {
+            return self.send_packet(at, member, packet);
+        };
+        if self.is_held_back(at, message) {
+            let held = Event::Held { from: at as u8, to: member.0, message: Rc::new(message.clone()) };
+            let late = self.limits.base_timeout_ms * 7 / 10;
+            return self.scheduler.schedule(self.scheduler.now().plus_ms(late), held);
+        }
+        let Some(liar) = &mut self.processes[at].liar else { return };
+        for said in liar.alter(member, message, &mut self.random) {
+            self.send_as_is(at, member, &said);
+        }
+    }
+
+    /// A slow primary's proposals leave just inside the timeout (S-B10).
+    fn is_held_back(&self, at: usize, message: &Message) -> bool {
+        let lie = self.processes[at].liar.as_ref().and_then(super::liar::Liar::lie);
+        lie == Some(Fault::SlowPrimary) && matches!(message, Message::PrePrepare { .. })
+    }
+
+    pub(super) fn send_as_is(&mut self, at: usize, to: MemberIndex, message: &Message) {
+        self.send_packet(at, to, Packet::Protocol(message.clone()));
+    }
+
+    fn send_packet(&mut self, at: usize, to: MemberIndex, packet: Packet) {
+        let from = self.processes[at].member;
+        if from == to {
+            return;
+        }
+        let envelope = Rc::new(Envelope { from: from.peer(), packet, verdict: OnceCell::new() });
+        for process in 0..self.processes.len() {
+            if self.processes[process].member == to {
+                self.post_envelope(at, process, &envelope);
+            }
+        }
+    }
+
+    pub(super) fn post(&mut self, at: usize, to: usize, packet: Packet) {
+        let from = self.processes[at].member.peer();
+        let envelope = Rc::new(Envelope { from, packet, verdict: OnceCell::new() });
+        self.post_envelope(at, to, &envelope);
+    }
+
+    fn post_envelope(&mut self, at: usize, to: usize, envelope: &Rc<Envelope>) {
+        if !self.is_heard(at, to) || !self.is_heard(to, at) {
+            return;
+        }
+        let now = self.scheduler.now();
+        for arrival in self.network.send(at, to, now, &mut self.random).into_iter().flatten() {
+            let envelope = Rc::clone(envelope);
+            self.scheduler.schedule(arrival, Event::Deliver { from: at as u8, to: to as u8, envelope });
+        }
+    }
+
+    /// Of a twin's two copies each is linked with some processes only.
+    fn is_heard(&self, at: usize, to: usize) -> bool {
+        let Some((original, sides)) = self.twins else { return true };
+        let copy = self.committee.len();
+        match at {
+            _ if at == original => sides[0] >> to & 1 == 1,
+            _ if at == copy => sides[1] >> to & 1 == 1,
+            _ => true,
+        }
+    }
+
+    fn append(&mut self, at: usize, position: synod_types::Position, body: &alloy_primitives::Bytes) {
+        let now = self.scheduler.now();
+        let expected = self.processes[at].ledger.length() + 1;
+        if position.slot.0 != expected {
+            return self
+                .violate("A1", || format!("process {at} appends {position}, expected slot {expected}"));
+        }
+        let hash = self.processes[at].ledger.append(body);
+        self.trace.event(now, 7, at, position.slot.0);
+        self.trace.line(now, || format!("{at} appends {} bytes at {position}: {hash}", body.len()));
+        if body.is_empty() {
+            self.count("null slot");
+        }
+        self.check_block(at, position.slot.0);
+        if mutant!("sto-1-ack-before-sync") {
+            self.inputs.push_back((at, Input::Executed { position, block_hash: hash }));
+        } else {
+            self.processes[at].written.push_back((position, hash));
+            self.begin_sync(at);
+        }
+        self.pool_changed(at);
+    }
+
+    fn begin_sync(&mut self, at: usize) {
+        let state = &mut self.processes[at];
+        if state.syncing.is_none() && !state.written.is_empty() {
+            state.syncing = Some(state.written.len());
+            let due = self.scheduler.now().plus_us(state.sync_us);
+            self.scheduler.schedule(due, Event::BlocksSynced { process: at as u8, run: state.run });
+        }
+    }
+
+    fn assemble(&mut self, at: usize, max_transactions: usize) {
+        let wall = self.wall(at);
+        let salt = self.random.next_u64();
+        let process = &mut self.processes[at];
+        let is_slow = process.liar.as_ref().and_then(super::liar::Liar::lie) == Some(Fault::SlowPrimary);
+        let (left_out, limit) = if is_slow { (Some(0), 1) } else { (None, max_transactions) };
+        let free = process.executable().into_iter().map(|(transfer, _)| transfer);
+        let free = free.filter(|transfer| !process.offered.contains(transfer));
+        let chosen: Vec<_> = free.filter(|transfer| Some(transfer.from) != left_out).take(limit).collect();
+        process.offered.extend(chosen.iter().copied());
+        let offer = (!chosen.is_empty()).then(|| payload(wall, salt, &chosen));
+        if let Some(offer) = &offer {
+            process.offers.insert(offer.digest(), chosen);
+        }
+        self.inputs.push_back((at, Input::Done(Outcome::Assembled(offer))));
+    }
+
+    /// Tells the machine what waits.
+    pub(super) fn pool_changed(&mut self, at: usize) {
+        let process = &mut self.processes[at];
+        process.clean_pool();
+        let waiting = process.executable();
+        let oldest_since = waiting.iter().map(|(_, since)| *since).min();
+        let free = waiting.iter().filter(|(transfer, _)| !process.offered.contains(transfer)).count();
+        self.inputs.push_back((at, Input::Demand { oldest_since, bytes: free as u64 * 16 }));
+    }
+
+    fn told(&mut self, at: usize, event: Told) {
+        self.trace.line(self.scheduler.now(), || format!("{at}: {event:?}"));
+        match event {
+            Told::Certified(certificate) => {
+                self.check_certificate(at, &certificate);
+                self.processes[at].ledger.store_certificate(certificate);
+            }
+            Told::Abandoned { digest } => {
+                let transfers = self.processes[at].offers.remove(&digest).unwrap_or_default();
+                self.processes[at].take_back(&transfers);
+                self.pool_changed(at);
+                self.count("proposal abandoned");
+            }
+            Told::LeaderChanged { .. } => self.count("view change"),
+            Told::Caught(evidence) => {
+                self.count("liar caught");
+                if !is_proof(&evidence, &self.committee) || self.is_honest(evidence.member) {
+                    self.violate("A9", || format!("process {at} has worthless evidence: {evidence:?}"));
+                }
+            }
+            Told::Diverged { position, ours, theirs, .. } => {
+                if self.processes[at].is_honest() {
+                    self.violate("A1", || format!("process {at} at {position}: {ours} here, {theirs} there"));
+                }
+            }
+        }
+    }
+
+    /// No honest member is ever accused of anything (A9).
+    fn accused(&mut self, at: usize, peer: Peer, fault: &Misdeed) {
+        self.trace.line(self.scheduler.now(), || format!("{at}: accuses {peer}: {fault}"));
+        let Some(member) = self.committee.member(peer) else { return };
+        // What a machine of a liar says of others is its own affair.
+        if self.processes[at].is_honest() && self.is_honest(member) {
+            self.violate("A9", || format!("process {at} accuses the honest member {peer}: {fault}"));
+        }
+        self.count("liar accused");
+    }
+
+    /// Clients submit some transfers; each process hears of them after a while.
+    pub(super) fn submit(&mut self) {
+        let now = self.scheduler.now();
+        self.trace.event(now, 8, 0, 0);
+        if !self.is_submitting() {
+            return;
+        }
+        for _ in 0..self.random.between(1, 3) {
+            let from = self.random.below(super::ACCOUNTS as u64) as u8;
+            let to = self.random.below(super::ACCOUNTS as u64) as u8;
+            let nonce = self.nonces[usize::from(from)];
+            self.nonces[usize::from(from)] += 1;
+            let amount = self.random.between(0, 2) as u16;
+            let transfer = super::Transfer { from, nonce, to, amount };
+            self.submitted.insert(transfer, now);
+            for process in 0..self.processes.len() {
+                let late = self.random.between(1_000, 30_000);
+                self.scheduler
+                    .schedule(now.plus_us(late), Event::Arrive { process: process as u8, transfer });
+            }
+        }
+        let lull = if self.random.chance(30_000) { 1_500 } else { 0 };
+        let wait = self.random.between(20, 150) + lull;
+        self.scheduler.schedule(now.plus_ms(wait), Event::Submit);
+    }
+
+    pub(super) fn arrive(&mut self, at: usize, transfer: super::Transfer) {
+        let now: Time = self.scheduler.now();
+        if self.processes[at].replica.is_some() {
+            self.processes[at].pool.entry(transfer).or_insert(now);
+            self.pool_changed(at);
+            self.answer();
+        }
+    }
+}

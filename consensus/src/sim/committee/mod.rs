@@ -1,0 +1,349 @@
+//! The world of a committee under PBFT: members, of whom some lie, clients, an observer and an auditor.
+//!
+//! The replicas, their journals and the signatures are real; the ledger is a model ([`ledger`]). A run has a
+//! safety phase in which anything goes, then a random quorum of honest members is healed and the rest is left
+//! without power, then every transaction must be executed within A6's bound, (f+1)·T_cap + 8Δ. With more
+//! liars than the committee survives, agreement may break, but then the auditor must name f + 1 of them.
+
+mod auditor;
+mod chaos;
+mod drive;
+mod ledger;
+mod liar;
+mod observer;
+mod process;
+mod sync;
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use synod_types::{Epoch, Height, SecretKey, Slot, UnixMillis};
+
+use self::auditor::Auditor;
+use self::ledger::{ACCOUNTS, ModelValidity, Transfer};
+use self::liar::Liar;
+use self::observer::Observer;
+use self::process::Process;
+use super::network::Network;
+use super::report::{Options, Report, Timing, Violation};
+use super::scheduler::Scheduler;
+use super::swarm::{Fault, Swarm};
+use super::trace::Trace;
+use crate::committee::{Committee, EpochRecord, FaultModel, Member, MemberIndex, Signer};
+use crate::pbft::{self, Config, Limits, Message, Pbft};
+use crate::protocol::{Input, Peer, Protocol, Verified};
+use crate::random::Random;
+use crate::time::Time;
+
+/// True time at virtual time 0.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+/// No message takes longer once the network is healed: sixteen times the mean.
+const DELTA_MS: u64 = 320;
+/// The back-off's cap.
+const TIMEOUT_CAP_MS: u64 = 3_200;
+/// The safety phase ends at the latest then, in milliseconds.
+const SAFETY_MS: u64 = 90_000;
+/// Far more events mean that members keep each other busy for nothing.
+const EVENTS: u64 = 3_000_000;
+/// Milliseconds between the observer's audits.
+const AUDIT_MS: u64 = 100;
+/// Clients go on for so long after healing.
+const AFTER_MS: u64 = 2_000;
+
+/// What travels.
+#[derive(Debug)]
+enum Packet {
+    Protocol(Message),
+    AskBlocks { from: Slot },
+    Blocks { from: Slot, bodies: Vec<Bytes> },
+}
+
+/// What travels, and whether it passes its checks, found once for all receivers.
+struct Envelope {
+    from: Peer,
+    packet: Packet,
+    verdict: OnceCell<Result<Verified<Message>, pbft::Fault>>,
+}
+
+/// What happens in the world.
+enum Event {
+    Deliver { from: u8, to: u8, envelope: Rc<Envelope> },
+    Wake { process: u8, run: u32 },
+    JournalSynced { process: u8, run: u32 },
+    BlocksSynced { process: u8, run: u32 },
+    Installed { process: u8, run: u32 },
+    AskNext { process: u8, run: u32 },
+    Restart { process: u8 },
+    Submit,
+    Arrive { process: u8, transfer: Transfer },
+    Chaos,
+    Mend(Vec<(usize, usize)>),
+    Minds,
+    Held { from: u8, to: u8, message: Rc<Message> },
+    Audit,
+}
+
+/// One run.
+struct World {
+    committee: Committee,
+    limits: Limits,
+    random: Random,
+    swarm: Swarm,
+    timing: Timing,
+    scheduler: Scheduler<Event>,
+    network: Network,
+    trace: Trace,
+    /// Member i is process i; the twin of a lying member comes after all members.
+    processes: Vec<Process>,
+    /// Which processes hear which copy of a twin, as bits: [the original, the copy].
+    twins: Option<(usize, [u64; 2])>,
+    inputs: VecDeque<(usize, Input<Pbft>)>,
+    observer: Observer,
+    auditor: Auditor,
+    coverage: BTreeMap<&'static str, u64>,
+    violation: Option<Violation>,
+    /// Each sender's next nonce.
+    nonces: [u32; ACCOUNTS],
+    submitted: BTreeMap<Transfer, Time>,
+    healed_at: Option<Time>,
+    /// The members that must make progress after healing.
+    core: Vec<usize>,
+    wiped: Option<usize>,
+    is_over: bool,
+    target_blocks: u64,
+}
+
+/// Runs one seed.
+pub fn run(options: &Options) -> Report {
+    let mut world = World::new(options);
+    let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).err();
+    if let Some(cause) = panicked {
+        let text = cause.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        world.violate("A8", || format!("panic: {}", text.unwrap_or_default()));
+    }
+    world.report(options)
+}
+
+/// A committee of `members` keys that everybody knows.
+pub(super) fn known_committee(members: usize) -> (Committee, Vec<Signer>) {
+    let keys: Vec<SecretKey> =
+        (0..members).map(|index| SecretKey::from_seed(&[index as u8 + 1; 32])).collect();
+    let record = EpochRecord {
+        epoch: Epoch(0),
+        ordering: Pbft::NAME.to_owned(),
+        model: FaultModel::Byzantine,
+        base: Height(0),
+        members: keys.iter().map(|key| Member { key: key.public(), incarnation: 0 }).collect(),
+    };
+    let committee = Committee::new(B256::repeat_byte(5), record).expect("four to sixteen distinct keys");
+    let signers = keys.into_iter().filter_map(|key| Signer::new(&committee, key)).collect();
+    (committee, signers)
+}
+
+/// Small bounds, so that runs reach them.
+fn limits(timing: Timing) -> Limits {
+    let is_unbounded = matches!(timing, Timing::UnknownBound | Timing::Asynchronous);
+    Limits {
+        timeout_cap_ms: if is_unbounded { u64::MAX } else { TIMEOUT_CAP_MS },
+        in_flight: 6,
+        window: 12,
+        batch_bytes: 1_040,
+        batch_transactions: 8,
+        eager_bytes: 48,
+        retained_slots: 6,
+        retained_bytes: 4_000,
+        journal_bytes: 20_000,
+        ..Limits::default()
+    }
+}
+
+impl World {
+    fn new(options: &Options) -> Self {
+        let mut random = Random::new(options.seed);
+        let drawn = *random.pick(&[4, 4, 4, 5, 6, 7]).expect("not empty");
+        let count = options.nodes.unwrap_or(drawn).clamp(4, 32);
+        let timing = *random.pick(Timing::ALL).expect("not empty");
+        let timing = options.timing.unwrap_or(timing);
+        let drawn = Swarm::draw(&mut random, &options.without, Fault::is_of_committees);
+        let drawn = options.only.as_ref().map_or(drawn, |only| Swarm::only(only));
+        let swarm = if timing == Timing::Synchronous { drawn.without(chaos::OF_THE_NETWORK) } else { drawn };
+        let (committee, signers) = known_committee(count);
+        let liars = random.between(0, committee.faults() as u64) as usize;
+        let liars = options.byzantine.unwrap_or(liars).min(count);
+        let network = Network::new(count + 1, &swarm, &mut random);
+        let mut world = Self {
+            limits: limits(timing),
+            observer: Observer::default(),
+            auditor: Auditor::default(),
+            committee,
+            swarm,
+            timing,
+            scheduler: Scheduler::default(),
+            network,
+            trace: Trace::new(options.trace),
+            processes: Vec::new(),
+            twins: None,
+            inputs: VecDeque::new(),
+            coverage: BTreeMap::new(),
+            violation: None,
+            nonces: [0; ACCOUNTS],
+            submitted: BTreeMap::new(),
+            healed_at: None,
+            core: Vec::new(),
+            wiped: None,
+            is_over: false,
+            target_blocks: options.blocks.max(1),
+            random,
+        };
+        world.populate(signers, liars);
+        world
+    }
+
+    fn populate(&mut self, signers: Vec<Signer>, liars: usize) {
+        let mut order: Vec<usize> = (0..signers.len()).collect();
+        for at in (1..order.len()).rev() {
+            order.swap(at, self.random.below(at as u64 + 1) as usize);
+        }
+        let lying = &order[..liars];
+        let slow = self.swarm.has(Fault::SlowDisk);
+        for (index, signer) in signers.iter().enumerate() {
+            let liar = lying.contains(&index);
+            let liar = liar.then(|| Liar::new(signer.clone(), self.committee.clone(), &self.swarm));
+            let sync_us =
+                if slow { self.random.between(5_000, 300_000) } else { self.random.between(100, 4_000) };
+            self.processes.push(Process::new(signer.clone(), liar, sync_us));
+        }
+        if let Some(first) = lying.first().copied().filter(|_| self.swarm.has(Fault::Twins)) {
+            // Both copies follow the protocol; what they do together does not.
+            for twin in [first, self.processes.len()] {
+                let signer = signers[first].clone();
+                let honest = Liar::new(signer.clone(), self.committee.clone(), &Swarm::only(&[]));
+                let process = Process::new(signer, Some(honest), 1_000);
+                if twin == first { self.processes[first] = process } else { self.processes.push(process) }
+            }
+            self.twins = Some((first, [u64::MAX; 2]));
+        }
+        for index in 0..self.processes.len() {
+            self.draw_clock(index);
+            self.start(index);
+        }
+        let now = self.scheduler.now();
+        self.scheduler.schedule(now.plus_ms(AUDIT_MS), Event::Audit);
+        self.scheduler.schedule(now.plus_ms(500), Event::Chaos);
+        self.scheduler.schedule(now, Event::Minds);
+        self.scheduler.schedule(now.plus_ms(5), Event::Submit);
+    }
+
+    fn config(&self, process: usize) -> Config {
+        Config {
+            committee: self.committee.clone(),
+            signer: self.processes[process].signer.clone(),
+            validity: Arc::new(ModelValidity),
+            limits: self.limits.clone(),
+        }
+    }
+
+    fn run(&mut self) {
+        while self.violation.is_none()
+            && !self.is_over
+            && let Some(event) = self.scheduler.take()
+        {
+            if self.trace.events() > EVENTS {
+                return self.violate("A6", || format!("{EVENTS} events and no end"));
+            }
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Deliver { from, to, envelope } => self.deliver(from, to, &envelope),
+            Event::Wake { process, run } => self.wake(process, run),
+            Event::JournalSynced { process, run } => self.journal_synced(process, run),
+            Event::BlocksSynced { process, run } => self.blocks_synced(process, run),
+            Event::Installed { process, run } => self.installed(process.into(), run),
+            Event::AskNext { process, run } => {
+                if self.processes[usize::from(process)].run == run {
+                    self.ask_next(process.into());
+                }
+            }
+            Event::Restart { process } => self.restart(process.into()),
+            Event::Submit => self.submit(),
+            Event::Arrive { process, transfer } => self.arrive(process.into(), transfer),
+            Event::Chaos => self.chaos(),
+            Event::Mend(directions) => self.mend(&directions),
+            Event::Minds => self.change_minds(),
+            Event::Held { from, to, message } => {
+                self.post(from.into(), to.into(), Packet::Protocol(Message::clone(&message)));
+            }
+            Event::Audit => self.audit(),
+        }
+    }
+
+    /// The wall clock of a process.
+    fn wall(&self, process: usize) -> UnixMillis {
+        let shown = (EPOCH_MS + self.scheduler.now().0 / 1000) as i64 + self.processes[process].clock_ms;
+        UnixMillis(shown.max(0) as u64)
+    }
+
+    fn is_honest(&self, member: MemberIndex) -> bool {
+        self.processes.iter().filter(|process| process.member == member).all(Process::is_honest)
+    }
+
+    /// How many members lie.
+    fn liars(&self) -> usize {
+        self.committee.indexes().filter(|member| !self.is_honest(*member)).count()
+    }
+
+    /// Whether more lie than the committee survives.
+    fn is_beyond_budget(&self) -> bool {
+        self.liars() > self.committee.faults()
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.coverage.entry(name).or_default() += 1;
+    }
+
+    fn violate(&mut self, oracle: &str, message: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            let mut message = message();
+            if self.is_beyond_budget() {
+                let named: Vec<String> =
+                    self.auditor.named.iter().map(|member| format!("member {member}")).collect();
+                message += &format!("; proven liars: {}", named.join(", "));
+            }
+            let at_ms = self.scheduler.now().0 / 1000;
+            self.violation = Some(Violation { oracle: oracle.to_owned(), message, at_ms });
+        }
+    }
+
+    fn report(self, options: &Options) -> Report {
+        let honest = self.processes.iter().filter(|process| process.is_honest());
+        let heights = honest.map(|process| process.ledger.length());
+        let blocks = heights.max().unwrap_or(0);
+        let events = self.trace.events();
+        let virtual_ms = self.scheduler.now().0 / 1000;
+        let (trace_hash, trace) = self.trace.finish();
+        Report {
+            options: options.clone(),
+            nodes: self.committee.len(),
+            faults: self.swarm.faults().to_vec(),
+            trace_hash,
+            events,
+            virtual_ms,
+            blocks,
+            coverage: self.coverage.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            violation: self.violation,
+            command: options.command(),
+            trace,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,302 @@
+//! The observer: what each honest member owes, judged at every step.
+//!
+//! - A1: one block at each slot at all honest members, ever; one choice committed to in each view and slot.
+//! - A2: executed transfers were submitted, and an independent re-execution finds the same state; A4: no money
+//!   appears or goes.
+//! - A5: what was certified stays. A7: nothing grows beyond its bound.
+//! - A6: after healing every transaction is executed by every member of the core within the bound.
+//! - A10: after a power cut a member still stands for what it had said. A12, A14: equal hashes at equal slots,
+//!   also after the log was replayed.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::B256;
+use synod_types::{BlockHash, Slot};
+
+use super::ledger::{ACCOUNTS, FIRST_BALANCE, Transfer, transfers};
+use super::{AFTER_MS, AUDIT_MS, DELTA_MS, Event, SAFETY_MS, TIMEOUT_CAP_MS, World};
+use crate::committee::Certificate;
+use crate::pbft::Message;
+use crate::pbft::messages::{Choice, Phase, View};
+use crate::sim::report::Timing;
+use crate::time::Time;
+
+/// What was seen of the chain.
+#[derive(Default)]
+pub(super) struct Observer {
+    /// Each slot's block, as the first honest member appended it.
+    chain: BTreeMap<u64, (BlockHash, B256)>,
+    certified: BTreeMap<u64, BlockHash>,
+    /// What honest members committed to.
+    committed: BTreeMap<(View, Slot), Option<B256>>,
+    /// The same accounts, kept by hand.
+    balances: Vec<i64>,
+    nonces: Vec<u32>,
+    pub(super) executed: BTreeMap<Transfer, u64>,
+}
+
+impl Observer {
+    fn execute(&mut self, slot: u64, body: &[u8]) {
+        if self.balances.is_empty() {
+            self.balances = vec![FIRST_BALANCE as i64; ACCOUNTS];
+            self.nonces = vec![0; ACCOUNTS];
+        }
+        for Transfer { from, nonce, to, amount } in transfers(body).unwrap_or_default() {
+            let (payer, paid) = (usize::from(from), usize::from(to));
+            if nonce == self.nonces[payer] && self.balances[payer] >= i64::from(amount) {
+                self.nonces[payer] += 1;
+                self.balances[payer] -= i64::from(amount);
+                self.balances[paid] += i64::from(amount);
+                self.executed.insert(Transfer { from, nonce, to, amount }, slot);
+            }
+        }
+    }
+}
+
+impl World {
+    /// An honest member appended a block at a slot.
+    pub(super) fn check_block(&mut self, at: usize, slot: u64) {
+        if !self.processes[at].is_honest() {
+            return;
+        }
+        let Some(block) = self.processes[at].ledger.block(slot).cloned() else { return };
+        match self.observer.chain.get(&slot) {
+            Some(known) if *known != (block.hash, block.root) => {
+                let first = known.0;
+                let hash = block.hash;
+                return self
+                    .violate("A1", || format!("process {at} has {hash} at slot {slot}, another {first}"));
+            }
+            Some(_) => return,
+            None => {}
+        }
+        self.observer.chain.insert(slot, (block.hash, block.root));
+        if let Some(certified) = self.observer.certified.get(&slot).filter(|hash| **hash != block.hash) {
+            let certified = *certified;
+            self.violate("A1", || {
+                format!("slot {slot} holds {} and is certified as {certified}", block.hash)
+            });
+        }
+        self.observer.execute(slot, &block.body);
+        let state = self.processes[at].ledger.state();
+        let same_money = state.balances.iter().zip(&self.observer.balances).all(|(a, b)| *a as i64 == *b);
+        let is_tip = self.processes[at].ledger.length() == slot;
+        if is_tip && (!same_money || state.nonces[..] != self.observer.nonces[..]) {
+            self.violate("A2", || format!("process {at} executed slot {slot} differently"));
+        }
+        let total: i64 = self.observer.balances.iter().sum();
+        if total != FIRST_BALANCE as i64 * ACCOUNTS as i64 || self.observer.balances.iter().any(|it| *it < 0)
+        {
+            self.violate("A4", || format!("the accounts hold {total} after slot {slot}"));
+        }
+        let stranger = block.executed.iter().find(|transfer| !self.submitted.contains_key(transfer)).copied();
+        if let Some(stranger) = stranger {
+            self.violate("A2", || format!("nobody submitted {stranger:?}"));
+        }
+    }
+
+    pub(super) fn check_certificate(&mut self, at: usize, certificate: &Certificate) {
+        if !self.processes[at].is_honest() {
+            return;
+        }
+        let (slot, hash) = (certificate.slot().0, certificate.statement.block_hash);
+        if let Err(error) = certificate.verify(&self.committee) {
+            return self.violate("A1", || format!("process {at} holds a certificate that is none: {error}"));
+        }
+        let known = self.observer.certified.insert(slot, hash);
+        let ours = self.observer.chain.get(&slot).map(|(hash, _)| *hash);
+        if known.is_some_and(|known| known != hash) || ours.is_some_and(|ours| ours != hash) {
+            self.violate("A1", || format!("slot {slot} is certified as {hash}, and holds another block"));
+        }
+    }
+
+    /// What an honest member says is remembered, and committed choices never differ.
+    pub(super) fn note_sent(&mut self, at: usize, message: &Message) {
+        if !self.processes[at].is_honest() {
+            return;
+        }
+        let sent = &mut self.processes[at].sent;
+        let raise = |map: &mut BTreeMap<Slot, Choice>, choice: Choice| {
+            let known = map.entry(choice.slot).or_insert(choice);
+            if choice.view >= known.view {
+                *known = choice;
+            }
+        };
+        match message {
+            Message::PrePrepare { vote, .. } | Message::Prepare(vote) => {
+                raise(&mut sent.accepted, vote.choice);
+            }
+            Message::Commit(vote) => {
+                raise(&mut sent.committed, vote.choice);
+                let Choice { view, slot, digest } = vote.choice;
+                debug_assert!(vote.phase == Phase::Commit);
+                let known = *self.observer.committed.entry((view, slot)).or_insert(digest);
+                if known != digest {
+                    self.violate("A1", || {
+                        format!("honest members committed to two choices in view {view}, slot {slot}")
+                    });
+                }
+            }
+            Message::ViewChange(change) => sent.view = sent.view.max(change.view()),
+            Message::Attestation(known) => {
+                sent.attested.insert(known.statement.position.slot, known.statement.block_hash);
+            }
+            _ => {}
+        }
+    }
+
+    /// After a start: the memory justifies everything that was said (A10), and the log holds it (A5).
+    pub(super) fn check_kept(&mut self, at: usize) {
+        let process = &self.processes[at];
+        let Some(replica) = process.replica.as_ref().filter(|_| process.is_honest()) else { return };
+        if process.signer.is_none() {
+            return;
+        }
+        let (machine, sent) = (replica.protocol(), &process.sent);
+        let kept = machine.promises();
+        let stands = |known: Option<&Choice>, said: &Choice| {
+            known.is_some_and(|known| known.view > said.view || known == said)
+        };
+        let mut lost = None;
+        for (slot, said) in sent.accepted.iter().filter(|(slot, _)| **slot > kept.settled) {
+            if !stands(kept.accepted.get(slot), said) {
+                lost = Some(format!("its vote for {said:?}"));
+            } else if !machine.has_body(*said) {
+                lost = Some(format!("the body of {said:?}"));
+            }
+        }
+        for (slot, said) in sent.committed.iter().filter(|(slot, _)| **slot > kept.settled) {
+            if !stands(kept.prepared.get(slot), said) {
+                lost = Some(format!("its commit to {said:?}"));
+            }
+        }
+        if sent.view > kept.view {
+            lost = Some(format!("that it left for view {}", sent.view));
+        }
+        for (slot, hash) in &sent.attested {
+            if process.ledger.block(slot.0).map(|block| block.hash) != Some(*hash) {
+                lost = Some(format!("the attested block of slot {slot}"));
+            }
+        }
+        if let Some(lost) = lost {
+            self.violate("A10", || format!("process {at} forgot {lost}"));
+        }
+    }
+
+    /// Looks at everything now and then, heals when it is time, and demands progress.
+    pub(super) fn audit(&mut self) {
+        let now = self.scheduler.now();
+        self.trace.event(now, 9, 0, 0);
+        for at in 0..self.processes.len() {
+            self.check_bounds(at);
+        }
+        if self.auditor.worthless > 0 {
+            self.violate("A9", || "evidence does not hold when a stranger checks it".to_owned());
+        }
+        if let Some(named) = self.auditor.named.iter().copied().find(|member| self.is_honest(*member)) {
+            self.violate("A9", || format!("the honest member {named} is named a liar"));
+        }
+        match self.healed_at {
+            None => self.heal_if_due(now),
+            Some(healed) => self.demand_progress(now, healed),
+        }
+        self.scheduler.schedule(now.plus_ms(AUDIT_MS), Event::Audit);
+    }
+
+    fn heal_if_due(&mut self, now: Time) {
+        let height = self.observer.chain.len() as u64;
+        let is_long = now.0 / 1000 >= SAFETY_MS;
+        let has_changed = self.coverage.contains_key("view change");
+        if height >= self.target_blocks && !has_changed && !is_long {
+            return self.isolate_primary();
+        }
+        if (height >= self.target_blocks && has_changed) || is_long {
+            if self.timing == Timing::Asynchronous || self.is_beyond_budget() {
+                self.is_over = true;
+                return;
+            }
+            self.heal();
+        }
+    }
+
+    /// Whether clients still submit.
+    pub(super) fn is_submitting(&self) -> bool {
+        let now = self.scheduler.now();
+        let is_short = (self.observer.chain.len() as u64) < 20;
+        self.healed_at.is_none_or(|healed| is_short || now < healed.plus_ms(AFTER_MS))
+    }
+
+    /// A6: (f+1)·T_cap + 8Δ. Where the bound on delays is unknown the timeout doubles until it is long
+    /// enough, which takes as long as all doublings together.
+    fn bound_ms(&self) -> u64 {
+        let faults = self.committee.faults() as u64;
+        match self.timing {
+            Timing::UnknownBound => (faults + 2) * 64 * super::chaos::SLOW_DELTA_MS,
+            _ => (faults + 1) * TIMEOUT_CAP_MS + 8 * DELTA_MS,
+        }
+    }
+
+    fn demand_progress(&mut self, now: Time, healed: Time) {
+        let bound = self.bound_ms();
+        let (mut is_done, mut late) = (true, None);
+        for at in self.core.clone() {
+            let nonces = self.processes[at].ledger.state().nonces;
+            for (transfer, since) in &self.submitted {
+                if transfer.nonce < nonces[usize::from(transfer.from)] {
+                    continue;
+                }
+                is_done = false;
+                if now > (*since).max(healed).plus_ms(bound) {
+                    late = Some((at, *transfer));
+                }
+            }
+        }
+        if let Some((at, transfer)) = late {
+            let waits: Vec<String> = self
+                .processes
+                .iter()
+                .map(|process| process.replica.as_ref().map_or("down".to_owned(), |it| it.status().waits_for))
+                .collect();
+            return self.violate("A6", || {
+                format!("process {at} did not execute {transfer:?} within {bound} ms; waiting for: {waits:?}")
+            });
+        }
+        if is_done && !self.is_submitting() {
+            self.count("healed");
+            self.judge_end();
+            self.is_over = true;
+        }
+    }
+
+    /// A5: what was certified is in every chain of the core.
+    fn judge_end(&mut self) {
+        let last = self.observer.certified.last_key_value().map_or(0, |(slot, _)| *slot);
+        let lost = self.core.iter().copied().find(|at| self.processes[*at].ledger.length() < last);
+        if let Some(at) = lost.filter(|_| self.is_settled()) {
+            self.violate("A5", || format!("process {at} lacks slot {last}, which is certified"));
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.core.iter().all(|at| {
+            let replica = self.processes[*at].replica.as_ref();
+            replica.is_some_and(|replica| !replica.protocol().promises().accepted.is_empty())
+        })
+    }
+
+    fn check_bounds(&mut self, at: usize) {
+        let Some(replica) = &self.processes[at].replica else { return };
+        let [slots, bodies, wanted, attested] = replica.protocol().sizes();
+        let limits = &self.limits;
+        let all = (3 * limits.window + limits.retained_slots + 32) as usize;
+        let bounds = [
+            ("slots", slots, all),
+            ("bodies", bodies, 64 + 8 * all),
+            ("missing bodies", wanted, all),
+            ("slots with attestations", attested, all),
+        ];
+        if let Some((what, count, bound)) = bounds.into_iter().find(|(_, count, bound)| count > bound) {
+            self.violate("A7", || format!("process {at} keeps {count} {what}, bound {bound}"));
+        }
+    }
+}
