@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use synod_consensus::sim::{self, Fault, Options, RangeReport, Report};
+use synod_consensus::sim::{self, Fault, Options, RangeReport, Report, Subject, Timing};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
@@ -18,12 +18,12 @@ use crate::failure::{Exit, Failure, Outcome};
 /// each find comes with the command that tells it again.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  synod sim --protocol pow --seed 7 --trace\n  synod sim --protocol pow --seeds 0..1000000 --for 30m --jobs 2 --report report.json"
+    after_help = "Examples:\n  synod sim --protocol pow --seed 7 --trace\n  synod sim --protocol pbft --nodes 4 --byzantine 1 --seed 7 --trace\n  synod sim --protocol pow --seeds 0..1000000 --for 30m --jobs 2 --report report.json"
 )]
 pub(crate) struct Sim {
     /// Whose networks
-    #[arg(long, default_value = "pow", value_parser = ["pow"])]
-    protocol: String,
+    #[arg(long, default_value = "pow", value_parser = parse_subject)]
+    protocol: Subject,
     /// One seed
     #[arg(long, conflicts_with = "seeds", required_unless_present_any = ["seeds", "mutants"])]
     seed: Option<u64>,
@@ -39,9 +39,15 @@ pub(crate) struct Sim {
     /// Write findings and progress there; the same file resumes the range
     #[arg(long, requires = "seeds", value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Honest nodes; drawn from the seed otherwise
+    /// Honest nodes (pow) or members (pbft); drawn from the seed otherwise
     #[arg(long)]
     nodes: Option<usize>,
+    /// How many members lie; drawn from the seed otherwise, and no more than the committee survives
+    #[arg(long)]
+    byzantine: Option<usize>,
+    /// What holds for a committee's network: synchronous, asynchronous, unknown-moment, unknown-bound
+    #[arg(long, value_parser = parse_timing)]
+    timing: Option<Timing>,
     /// The height at which faults end and healing begins
     #[arg(long, default_value_t = 24)]
     blocks: u64,
@@ -94,8 +100,11 @@ impl Sim {
 
     fn options(&self, seed: u64) -> Options {
         Options {
+            subject: self.protocol,
             seed,
             nodes: self.nodes,
+            byzantine: self.byzantine,
+            timing: self.timing,
             blocks: self.blocks,
             without: self.without.clone(),
             only: self.only.clone(),
@@ -368,6 +377,20 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
     number.checked_mul(unit).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn parse_subject(text: &str) -> Result<Subject, String> {
+    Subject::ALL.iter().copied().find(|subject| subject.name() == text).ok_or_else(|| {
+        let names: Vec<&str> = Subject::ALL.iter().map(|subject| subject.name()).collect();
+        format!("no such protocol; there are {}", names.join(", "))
+    })
+}
+
+fn parse_timing(text: &str) -> Result<Timing, String> {
+    Timing::ALL.iter().copied().find(|timing| timing.name() == text).ok_or_else(|| {
+        let names: Vec<&str> = Timing::ALL.iter().map(|timing| timing.name()).collect();
+        format!("no such timing; there are {}", names.join(", "))
+    })
 }
 
 fn parse_fault(text: &str) -> Result<Fault, String> {
