@@ -184,3 +184,6 @@ impl Pbft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,9 +35,14 @@ impl Pbft {
         }
     }
 
-    /// Whether the payload of an accepted slot is here.
+    /// Whether the payload of a choice is here.
     pub fn has_body(&self, choice: Choice) -> bool {
         choice.digest.is_none_or(|digest| self.bodies.get(digest).is_some())
+    }
+
+    /// Whether a vote for this choice stands on its payload: here, or in an executed block.
+    pub fn stands_on_body(&self, choice: Choice) -> bool {
+        choice.slot <= self.executed.max(self.certified()) || self.has_body(choice)
     }
 
     /// The view, and whether it has begun here.
@@ -85,6 +90,7 @@ impl Pbft {
                 ("certified", self.certified().to_string()),
                 ("decided", self.delivered.to_string()),
                 ("failed_views", self.timers.failed().to_string()),
+                ("timeout_ms", self.timers.timeout_ms(&self.config.limits).to_string()),
             ],
         }
     }

@@ -115,6 +115,14 @@ impl World {
         if !self.processes[at].is_honest() {
             return;
         }
+        if let Message::PrePrepare { vote, .. } | Message::Prepare(vote) | Message::Commit(vote) = message {
+            let replica = self.processes[at].replica.as_ref();
+            let is_bodiless = replica.is_some_and(|replica| !replica.protocol().stands_on_body(vote.choice));
+            if is_bodiless {
+                let choice = vote.choice;
+                self.violate("A10", || format!("process {at} voted for {choice:?} without its body"));
+            }
+        }
         let sent = &mut self.processes[at].sent;
         let raise = |map: &mut BTreeMap<Slot, Choice>, choice: Choice| {
             let known = map.entry(choice.slot).or_insert(choice);

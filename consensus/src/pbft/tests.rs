@@ -1,0 +1,589 @@
+//! Stories of one member: what it says, step by step, to what it hears.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use synod_types::{BlockHash, Epoch, Height, Position, Slot, UnixMillis};
+
+use super::messages::{CarriedOver, Choice, Message, Phase, Prepared, View, ViewChange, Vote};
+use super::new_view::plan;
+use super::*;
+use crate::committee::{
+    Attested, Committee, EpochRecord, FaultModel, Member, MemberIndex, Payload, Signatures, Signer, Validity,
+};
+use crate::effects::Effect;
+use crate::journal::{Durable, FrameNumber, Journal};
+use crate::replica::Replica;
+
+const WALL: UnixMillis = UnixMillis(1_000_000);
+
+#[derive(Debug)]
+struct AnyBytes;
+
+impl Validity for AnyBytes {
+    fn check(&self, payload: &Payload) -> Result<(), String> {
+        if payload.bytes().ends_with(b"bad") { Err("it ends badly".to_owned()) } else { Ok(()) }
+    }
+}
+
+/// A journal that keeps everything at once.
+struct Paper(FrameNumber);
+
+impl Journal for Paper {
+    fn durable_through(&self) -> FrameNumber {
+        self.0
+    }
+}
+
+fn committee(members: u8) -> (Committee, Vec<Signer>) {
+    let keys: Vec<_> =
+        (0..members).map(|index| synod_types::SecretKey::from_seed(&[index + 1; 32])).collect();
+    let record = EpochRecord {
+        epoch: Epoch(0),
+        ordering: "pbft".to_owned(),
+        model: FaultModel::Byzantine,
+        base: Height(0),
+        members: keys.iter().map(|key| Member { key: key.public(), incarnation: 0 }).collect(),
+    };
+    let committee = Committee::new(B256::ZERO, record).unwrap();
+    let signers = keys.into_iter().map(|key| Signer::new(&committee, key).unwrap()).collect();
+    (committee, signers)
+}
+
+/// One member on paper, and what it has said.
+struct Stage {
+    committee: Committee,
+    signers: Vec<Signer>,
+    config: Config,
+    replica: Replica<Pbft>,
+    journal: Paper,
+    records: Vec<Record>,
+    now: Time,
+    said: Vec<Message>,
+    appended: Vec<(Position, Bytes)>,
+    jobs: Vec<Job>,
+    told: Vec<Event>,
+    accused: Vec<(Peer, Fault)>,
+}
+
+impl Stage {
+    fn new(me: usize) -> Self {
+        Self::with(me, Limits { window: 12, in_flight: 6, ..Limits::default() })
+    }
+
+    fn with(me: usize, limits: Limits) -> Self {
+        let (committee, signers) = committee(4);
+        let config = Config {
+            committee: committee.clone(),
+            signer: Some(signers[me].clone()),
+            validity: Arc::new(AnyBytes),
+            limits,
+        };
+        let journal = Paper(FrameNumber(0));
+        let replica = Self::replica(&config, Vec::new(), History::default(), &journal);
+        let mut stage = Self {
+            committee,
+            signers,
+            config,
+            replica,
+            journal,
+            records: Vec::new(),
+            now: Time(0),
+            said: Vec::new(),
+            appended: Vec::new(),
+            jobs: Vec::new(),
+            told: Vec::new(),
+            accused: Vec::new(),
+        };
+        stage.carry_out();
+        stage
+    }
+
+    fn replica(config: &Config, records: Vec<Record>, history: History, journal: &Paper) -> Replica<Pbft> {
+        Replica::recover(config.clone(), records, history, &Durable::proven_by(journal), 1, Time(0), WALL)
+    }
+
+    /// Loses power, and starts from what was written.
+    fn restart(&mut self, history: History) {
+        self.replica = Self::replica(&self.config, self.records.clone(), history, &self.journal);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        if let Some(frame) = self.replica.take_frame() {
+            self.journal.0 = frame.number;
+            if frame.restates {
+                self.records.clear();
+            }
+            self.records.extend(frame.records);
+            self.replica.durable(&Durable::proven_by(&self.journal));
+        }
+        while let Some(effect) = self.replica.next_effect() {
+            match effect {
+                Effect::Send { message, .. } | Effect::Broadcast(message) => self.said.push(message),
+                Effect::Append { position, body, .. } => self.appended.push((position, body)),
+                Effect::Start(job) => self.jobs.push(job),
+                Effect::Tell(event) => self.told.push(event),
+                Effect::Accuse { peer, fault } => self.accused.push((peer, fault)),
+                Effect::Rewind { .. } | Effect::Load { .. } | Effect::Cancel => panic!("never"),
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input<Pbft>) {
+        self.replica.step(input, self.now, WALL);
+        self.carry_out();
+    }
+
+    /// What a member says, checked as it comes in.
+    fn hear(&mut self, from: u8, message: Message) {
+        let peer = MemberIndex(from).peer();
+        let message = Pbft::check(&self.config, peer, message).unwrap();
+        self.step(Input::Message { from: peer, message });
+    }
+
+    fn refuse(&mut self, from: u8, message: Message) -> Fault {
+        Pbft::check(&self.config, MemberIndex(from).peer(), message).unwrap_err()
+    }
+
+    fn vote(&self, member: u8, phase: Phase, choice: Choice) -> Vote {
+        Vote::new(&self.committee, &self.signers[usize::from(member)], phase, choice)
+    }
+
+    fn pass_ms(&mut self, ms: u64) {
+        let end = self.now.plus_ms(ms);
+        while let Some(at) = self.replica.wake_at().filter(|at| *at <= end) {
+            self.now = at;
+            self.step(Input::Wake);
+        }
+        self.now = end;
+    }
+
+    fn take_said(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.said)
+    }
+
+    fn has_said(&self, wanted: impl Fn(&Message) -> bool) -> bool {
+        self.said.iter().any(wanted)
+    }
+
+    fn fact(&self, name: &str) -> String {
+        let facts = self.replica.status().facts;
+        facts.into_iter().find(|(known, _)| *known == name).unwrap().1
+    }
+
+    fn prepared(&self, choice: Choice) -> Prepared {
+        let primary = choice.view.primary(&self.committee);
+        let pre_prepare = self.vote(primary.0, Phase::PrePrepare, choice);
+        let backups = (0..4u8).filter(|member| *member != primary.0).take(2);
+        let signed = backups
+            .map(|member| (MemberIndex(member), self.vote(member, Phase::Prepare, choice).signature))
+            .collect();
+        Prepared { pre_prepare, prepares: Signatures::new(&signed) }
+    }
+
+    fn change(&self, member: u8, view: u64, prepared: Vec<Prepared>) -> ViewChange {
+        let content = CarriedOver { view: View(view), stable: None, prepared };
+        ViewChange::new(&self.committee, &self.signers[usize::from(member)], content)
+    }
+
+    fn certificate(&self, slot: u64) -> Certificate {
+        let statement = Attested {
+            position: Position { epoch: Epoch(0), slot: Slot(slot) },
+            height: Height(slot),
+            block_hash: hash(slot),
+        };
+        let signed = self.signers[..3]
+            .iter()
+            .map(|signer| (signer.index(), Attestation::new(&self.committee, signer, statement).signature))
+            .collect();
+        Certificate { statement, signatures: Signatures::new(&signed) }
+    }
+}
+
+fn hash(slot: u64) -> BlockHash {
+    BlockHash(B256::with_last_byte(slot as u8))
+}
+
+fn body(text: &str) -> Payload {
+    let bytes = [&WALL.0.to_be_bytes()[..], text.as_bytes()].concat();
+    Payload::new(bytes.into()).unwrap()
+}
+
+fn choice(view: u64, slot: u64, body: &Payload) -> Choice {
+    Choice { view: View(view), slot: Slot(slot), digest: Some(body.digest()) }
+}
+
+fn null(view: u64, slot: u64) -> Choice {
+    Choice { view: View(view), slot: Slot(slot), digest: None }
+}
+
+/// PBFT-2, PBFT-3, PBFT-4: the ordinary way of one payload, as a backup sees it.
+#[test]
+fn pbft_3_a_backup_prepares_commits_delivers_and_attests() {
+    let mut stage = Stage::new(1);
+    let payload = body("one");
+    let one = choice(0, 1, &payload);
+    let vote = stage.vote(0, Phase::PrePrepare, one);
+    stage.take_said();
+    stage.hear(0, Message::PrePrepare { vote, body: Some(payload.clone()) });
+    assert!(stage.has_said(|said| matches!(said, Message::Prepare(vote) if vote.choice == one)));
+    assert_eq!(stage.records.len(), 2, "the body and the acceptance are written before that");
+    stage.hear(2, Message::Prepare(stage.vote(2, Phase::Prepare, one)));
+    assert!(stage.has_said(|said| matches!(said, Message::Commit(vote) if vote.choice == one)));
+    assert!(matches!(stage.records.last(), Some(Record::Prepared(_))));
+    stage.hear(0, Message::Commit(stage.vote(0, Phase::Commit, one)));
+    assert!(stage.appended.is_empty(), "two commits are no quorum");
+    stage.hear(0, Message::Commit(stage.vote(0, Phase::Commit, one)));
+    assert!(stage.appended.is_empty(), "and one member has one vote (GEN-7)");
+    stage.hear(2, Message::Commit(stage.vote(2, Phase::Commit, one)));
+    let position = Position { epoch: Epoch(0), slot: Slot(1) };
+    assert_eq!(stage.appended, [(position, payload.bytes().clone())]);
+    stage.take_said();
+    stage.step(Input::Executed { position, block_hash: hash(1) });
+    assert!(stage.has_said(|said| matches!(said, Message::Attestation(_))));
+    for member in [0, 3] {
+        let statement = stage.certificate(1).statement;
+        let attestation = Attestation::new(&stage.committee, &stage.signers[member], statement);
+        stage.hear(member as u8, Message::Attestation(attestation));
+    }
+    assert!(
+        stage.told.iter().any(|event| matches!(event, Event::Certified(known) if known.slot() == Slot(1)))
+    );
+    assert_eq!(stage.fact("certified"), "1");
+}
+
+#[test]
+fn pbft_2_what_is_not_to_be_accepted_is_not() {
+    let mut stage = Stage::new(1);
+    let (payload, other) = (body("one"), body("two"));
+    let vote = stage.vote(0, Phase::PrePrepare, choice(0, 1, &payload));
+    let refused = stage.refuse(0, Message::PrePrepare { vote, body: Some(other.clone()) });
+    assert_eq!(refused, Fault::WrongBody);
+    let bad = body("bad");
+    let vote = stage.vote(0, Phase::PrePrepare, choice(0, 1, &bad));
+    let refused = stage.refuse(0, Message::PrePrepare { vote, body: Some(bad) });
+    assert!(matches!(refused, Fault::InvalidPayload(_)));
+    let foreign = stage.vote(2, Phase::PrePrepare, choice(0, 1, &payload));
+    assert_eq!(stage.refuse(2, Message::PrePrepare { vote: foreign, body: None }), Fault::WrongRole);
+    let own = stage.vote(0, Phase::Prepare, choice(0, 1, &payload));
+    assert_eq!(stage.refuse(0, Message::Prepare(own)), Fault::WrongRole, "the primary never prepares");
+    let stolen = Vote { member: MemberIndex(3), ..stage.vote(2, Phase::Commit, choice(0, 1, &payload)) };
+    assert_eq!(stage.refuse(2, Message::Commit(stolen)), Fault::Impersonation(MemberIndex(3)));
+    assert_eq!(stage.refuse(3, Message::Commit(stolen)), Fault::BadSignature(MemberIndex(3)));
+    // No fresh null request, and nothing from the future; neither is a crime.
+    stage.hear(0, Message::PrePrepare { vote: stage.vote(0, Phase::PrePrepare, null(0, 1)), body: None });
+    let late = [&(WALL.0 + 10_001).to_be_bytes()[..], b"late"].concat();
+    let late = Payload::new(late.into()).unwrap();
+    let vote = stage.vote(0, Phase::PrePrepare, choice(0, 2, &late));
+    stage.hear(0, Message::PrePrepare { vote, body: Some(late) });
+    assert!(!stage.has_said(|said| matches!(said, Message::Prepare(_))));
+    assert!(stage.accused.is_empty());
+}
+
+/// PBFT-2, PBFT-10: without the body there is no vote; it is asked for, and then there is one.
+#[test]
+fn pbft_2_a_vote_waits_for_its_body() {
+    let mut stage = Stage::new(1);
+    let payload = body("one");
+    let vote = stage.vote(0, Phase::PrePrepare, choice(0, 1, &payload));
+    stage.hear(0, Message::PrePrepare { vote, body: None });
+    assert!(stage.has_said(|said| matches!(said, Message::AskBody { .. })));
+    assert!(!stage.has_said(|said| matches!(said, Message::Prepare(_))));
+    stage.hear(3, Message::Body(body("unasked")));
+    stage.hear(3, Message::Body(payload));
+    assert!(stage.has_said(|said| matches!(said, Message::Prepare(_))));
+    assert_eq!(stage.replica.protocol().sizes()[1], 1, "a body that nobody asked for is dropped");
+}
+
+/// A9: two proposals for one place are evidence, and only the first gets a vote.
+#[test]
+fn a9_an_equivocating_primary_is_caught_with_evidence() {
+    let mut stage = Stage::new(1);
+    for text in ["one", "two"] {
+        let payload = body(text);
+        let vote = stage.vote(0, Phase::PrePrepare, choice(0, 1, &payload));
+        stage.hear(0, Message::PrePrepare { vote, body: Some(payload) });
+    }
+    let prepares = stage.said.iter().filter(|said| matches!(said, Message::Prepare(_)));
+    assert_eq!(prepares.count(), 1);
+    let Some(Event::Caught(evidence)) = stage.told.last() else { panic!("nobody was caught") };
+    assert!(evidence::is_proof(evidence, &stage.committee));
+    assert_eq!(stage.accused, [(Peer(0), Fault::Contradiction)]);
+    let mut blamed = evidence.clone();
+    blamed.member = MemberIndex(2);
+    assert!(!evidence::is_proof(&blamed, &stage.committee));
+}
+
+/// PBFT-18: a silent primary is left after a timeout, but only while something waits.
+#[test]
+fn pbft_18_a_silent_primary_is_left_when_there_is_demand() {
+    let mut stage = Stage::new(1);
+    stage.pass_ms(5_000);
+    assert!(!stage.has_said(|said| matches!(said, Message::ViewChange(_))), "a lull is no crime");
+    stage.step(Input::Demand { oldest_since: Some(stage.now), bytes: 10 });
+    stage.pass_ms(399);
+    assert!(!stage.has_said(|said| matches!(said, Message::ViewChange(_))));
+    stage.pass_ms(2);
+    assert!(stage.has_said(|said| matches!(said, Message::ViewChange(change) if change.view() == View(1))));
+    // PBFT-6: in between it votes for nothing.
+    let payload = body("one");
+    let vote = stage.vote(0, Phase::PrePrepare, choice(0, 1, &payload));
+    stage.hear(0, Message::PrePrepare { vote, body: Some(payload) });
+    assert!(!stage.has_said(|said| matches!(said, Message::Prepare(_))));
+    // GEN-8: and says again what it wants.
+    stage.take_said();
+    stage.pass_ms(1_000);
+    let repeated = stage.said.iter().filter(|said| matches!(said, Message::ViewChange(_))).count();
+    assert!((4..=20).contains(&repeated), "{repeated} times");
+}
+
+/// PBFT-8, PBFT-9, PBFT-22: gaps are filled with null requests, and the highest view wins.
+#[test]
+fn pbft_8_a_new_primary_carries_over_what_was_prepared() {
+    let mut stage = Stage::new(2);
+    let (old, new) = (body("old"), body("new"));
+    let first = stage.prepared(choice(0, 2, &old));
+    let later = stage.prepared(choice(1, 2, &new));
+    let fourth = stage.prepared(choice(0, 4, &old));
+    for (member, prepared) in [(1, vec![first.clone(), fourth]), (3, vec![later])] {
+        stage.hear(member, Message::ViewChange(stage.change(member, 2, prepared)));
+    }
+    let begun = stage.said.iter().find_map(|said| match said {
+        Message::NewView(new_view) => Some(new_view.clone()),
+        _ => None,
+    });
+    let begun = begun.expect("f + 1 joined it, and three are a quorum");
+    let proposed: Vec<Choice> = begun.pre_prepares.iter().map(|vote| vote.choice).collect();
+    assert_eq!(proposed, [null(2, 1), choice(2, 2, &new), null(2, 3), choice(2, 4, &old)]);
+    // The same from the other side: a backup refuses anything else.
+    let mut wrong = begun.clone();
+    wrong.pre_prepares[1] = stage.vote(2, Phase::PrePrepare, null(2, 2));
+    let content = super::messages::NewView::content(wrong.view, &wrong.view_changes, &wrong.pre_prepares);
+    wrong.signature = stage.signers[2].sign(&stage.committee, super::messages::NEW_VIEW_TAG, &content);
+    assert!(matches!(stage.refuse(2, Message::NewView(wrong)), Fault::BadNewView(_)));
+    let mut backup = Stage::new(3);
+    backup.hear(0, Message::NewView(begun));
+    assert_eq!(backup.fact("view"), "2", "anybody may pass a new view on");
+    let nulls = backup
+        .said
+        .iter()
+        .filter(|said| matches!(said, Message::Prepare(vote) if vote.choice.digest.is_none()));
+    assert_eq!(nulls.count(), 2);
+    assert!(backup.has_said(|said| matches!(said, Message::AskBody { .. })));
+}
+
+#[test]
+fn pbft_8_min_s_is_the_highest_checkpoint_of_all() {
+    let stage = Stage::new(0);
+    let mut changes: Vec<ViewChange> = (0..3).map(|member| stage.change(member, 1, Vec::new())).collect();
+    changes[1].content.stable = Some(stage.certificate(7));
+    changes[2].content.prepared = vec![stage.prepared(null(0, 3)), stage.prepared(null(0, 9))];
+    let plan = plan(&changes);
+    assert_eq!(plan.stable.as_ref().map(Certificate::slot), Some(Slot(7)));
+    assert_eq!(plan.digests.iter().map(|(slot, _)| slot.0).collect::<Vec<_>>(), [8, 9]);
+    assert_eq!(plan.last(), Slot(9));
+}
+
+/// PBFT-12, PBFT-13: f + 1 members take one along; the timer starts with the quorum, and the back-off is capped.
+#[test]
+fn pbft_12_f_plus_one_members_take_one_along() {
+    let mut stage = Stage::new(0);
+    stage.hear(2, Message::ViewChange(stage.change(2, 9, Vec::new())));
+    assert_eq!(stage.fact("view"), "0", "one may be a liar");
+    stage.hear(3, Message::ViewChange(stage.change(3, 5, Vec::new())));
+    assert_eq!(stage.fact("view"), "5", "the smallest of them");
+    stage.pass_ms(5_000);
+    assert_eq!(stage.fact("view"), "6", "two others and itself are a quorum for five or more");
+}
+
+/// PBFT-14: whoever is in a lower view is shown the proof of this one.
+#[test]
+fn pbft_14_a_member_that_is_behind_is_shown_the_view() {
+    let mut stage = Stage::new(1);
+    for member in [2, 3] {
+        stage.hear(member, Message::ViewChange(stage.change(member, 1, Vec::new())));
+    }
+    assert_eq!(stage.fact("view_active"), "true", "member 1 leads view 1");
+    stage.take_said();
+    stage.pass_ms(1_000);
+    stage.take_said();
+    let payload = body("one");
+    let vote = stage.vote(0, Phase::PrePrepare, choice(0, 1, &payload));
+    stage.hear(0, Message::PrePrepare { vote, body: Some(payload) });
+    assert!(stage.has_said(|said| matches!(said, Message::NewView(_))));
+}
+
+/// A10, GEN-2: after a power cut everything that was said still stands, also when the journal began anew.
+#[test]
+fn a10_a_restart_forgets_no_promise() {
+    for journal_bytes in [usize::MAX, 100] {
+        let mut stage = Stage::with(1, Limits { journal_bytes, ..Limits::default() });
+        for (slot, text) in [(1, "one"), (2, "two")] {
+            let payload = body(text);
+            let vote = stage.vote(0, Phase::PrePrepare, choice(0, slot, &payload));
+            stage.hear(0, Message::PrePrepare { vote, body: Some(payload) });
+        }
+        let first = choice(0, 1, &body("one"));
+        stage.hear(2, Message::Prepare(stage.vote(2, Phase::Prepare, first)));
+        let before = stage.replica.protocol().promises();
+        stage.restart(History::default());
+        assert_eq!(stage.replica.protocol().promises(), before);
+        assert!(stage.replica.protocol().has_body(choice(0, 2, &body("two"))));
+        stage.take_said();
+        stage.pass_ms(1_000);
+        assert!(stage.has_said(|said| matches!(said, Message::Commit(vote) if vote.choice == first)));
+        let other = body("other");
+        let vote = stage.vote(0, Phase::PrePrepare, choice(0, 2, &other));
+        stage.take_said();
+        stage.hear(0, Message::PrePrepare { vote, body: Some(other.clone()) });
+        let lapse = |said: &Message| matches!(said, Message::Prepare(vote) if vote.choice.digest == Some(other.digest()));
+        assert!(!stage.has_said(lapse));
+    }
+}
+
+/// PBFT-5: what lies above the window is kept until the checkpoint that its primary has seen comes here, too.
+#[test]
+fn pbft_5_a_proposal_above_the_window_waits_for_the_checkpoint() {
+    let mut stage = Stage::new(1);
+    let payload = body("far");
+    let far = choice(0, 20, &payload);
+    stage.hear(0, Message::PrePrepare { vote: stage.vote(0, Phase::PrePrepare, far), body: Some(payload) });
+    assert!(!stage.has_said(|said| matches!(said, Message::Prepare(_))));
+    stage.hear(2, Message::Certified(stage.certificate(10)));
+    assert!(stage.has_said(|said| matches!(said, Message::Prepare(vote) if vote.choice == far)));
+}
+
+/// PBFT-15: certified blocks that do not come are fetched, and a certificate of another block ends everything.
+#[test]
+fn pbft_15_blocks_are_fetched_up_to_a_certificate() {
+    let mut stage = Stage::new(1);
+    stage.hear(2, Message::Certified(stage.certificate(9)));
+    stage.pass_ms(200);
+    let goal = stage.certificate(9);
+    assert_eq!(stage.jobs, [Job::Fetch { certificate: goal.clone() }]);
+    stage.step(Input::Done(Outcome::Installed { position: goal.statement.position, block_hash: hash(9) }));
+    assert_eq!(stage.replica.protocol().executed(), Slot(9));
+    let mut other = Stage::new(1);
+    let position = goal.statement.position;
+    other.step(Input::Done(Outcome::Installed { position, block_hash: hash(1) }));
+    other.hear(2, Message::Certified(goal));
+    assert!(other.told.iter().any(|event| matches!(event, Event::Diverged { .. })));
+    assert!(other.replica.wake_at().is_none() && other.replica.protocol().halted().is_some());
+}
+
+/// PBFT-22, PBFT-4: a lone transaction at once, then batches; and nothing while nothing waits.
+#[test]
+fn pbft_22_the_primary_fills_its_pipeline_and_no_more() {
+    let mut stage = Stage::new(0);
+    assert!(stage.jobs.is_empty());
+    stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 100 });
+    assert_eq!(stage.jobs.len(), 1);
+    stage.step(Input::Done(Outcome::Assembled(Some(body("one")))));
+    assert!(stage.has_said(|said| matches!(said, Message::PrePrepare { body: Some(_), .. })));
+    stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 100 });
+    assert_eq!(stage.jobs.len(), 1, "a small rest waits for the instance in flight");
+    for count in 2..=6 {
+        stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 1 << 20 });
+        assert_eq!(stage.jobs.len(), count);
+        stage.step(Input::Done(Outcome::Assembled(Some(body(&count.to_string())))));
+    }
+    stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 1 << 20 });
+    assert_eq!(stage.jobs.len(), 6, "six are in flight");
+}
+
+/// What was proposed in a view that ended, and is not carried over, goes back to the pool.
+#[test]
+fn proposals_that_a_view_change_loses_are_given_up() {
+    let mut stage = Stage::new(0);
+    stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 100 });
+    let lost = body("lost");
+    stage.step(Input::Done(Outcome::Assembled(Some(lost.clone()))));
+    let mut other = Stage::new(1);
+    for member in [2, 3] {
+        other.hear(member, Message::ViewChange(other.change(member, 1, Vec::new())));
+    }
+    let begun = other.said.into_iter().find(|said| matches!(said, Message::NewView(_))).unwrap();
+    stage.hear(1, begun);
+    assert!(stage.told.contains(&Event::Abandoned { digest: lost.digest() }));
+}
+
+/// The last block of an epoch is attested, and nothing after it is decided.
+#[test]
+fn an_epoch_ends_with_its_last_block() {
+    let mut stage = Stage::new(0);
+    stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 1 << 20 });
+    stage.step(Input::Done(Outcome::Assembled(Some(body("one")))));
+    stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 1 << 20 });
+    let void = body("two");
+    stage.step(Input::Done(Outcome::Assembled(Some(void.clone()))));
+    let one = choice(0, 1, &body("one"));
+    for member in [1, 2] {
+        stage.hear(member, Message::Prepare(stage.vote(member, Phase::Prepare, one)));
+        stage.hear(member, Message::Commit(stage.vote(member, Phase::Commit, one)));
+    }
+    let position = Position { epoch: Epoch(0), slot: Slot(1) };
+    assert_eq!(stage.appended.len(), 1);
+    stage.step(Input::Done(Outcome::Ended { position }));
+    stage.step(Input::Executed { position, block_hash: hash(1) });
+    assert!(stage.has_said(|said| matches!(said, Message::Attestation(_))));
+    assert!(stage.told.contains(&Event::Abandoned { digest: void.digest() }));
+    assert_eq!(stage.replica.status().waits_for, "the next epoch");
+    let jobs = stage.jobs.len();
+    stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 1 << 20 });
+    assert_eq!(stage.jobs.len(), jobs);
+}
+
+/// GEN-3: a member without a voice follows, and says nothing that is signed.
+#[test]
+fn gen_3_a_learner_follows_and_does_not_vote() {
+    let mut stage = Stage::new(1);
+    stage.config.signer = None;
+    stage.restart(History::default());
+    let payload = body("one");
+    let one = choice(0, 1, &payload);
+    stage.take_said();
+    stage.hear(0, Message::PrePrepare { vote: stage.vote(0, Phase::PrePrepare, one), body: Some(payload) });
+    for member in [0, 2, 3] {
+        stage.hear(member, Message::Commit(stage.vote(member, Phase::Commit, one)));
+    }
+    assert_eq!(stage.appended.len(), 1);
+    stage.step(Input::Executed { position: stage.appended[0].0, block_hash: hash(1) });
+    stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 5 });
+    stage.pass_ms(3_000);
+    assert!(
+        stage
+            .said
+            .iter()
+            .all(|said| matches!(said, Message::Standing(_) | Message::AskBody { .. } | Message::Decided(_)))
+    );
+}
+
+/// What travels and what is kept is read back as it was written, and nothing else is.
+#[test]
+fn cry_4_messages_and_records_have_one_encoding() {
+    let stage = Stage::new(1);
+    let payload = body("one");
+    let one = choice(0, 1, &payload);
+    let change = stage.change(2, 1, vec![stage.prepared(one)]);
+    let messages = [
+        Message::PrePrepare { vote: stage.vote(0, Phase::PrePrepare, one), body: Some(payload.clone()) },
+        Message::Commit(stage.vote(0, Phase::Commit, null(3, 4))),
+        Message::ViewChange(change.clone()),
+        Message::AskBody { digest: payload.digest() },
+        Message::Certified(stage.certificate(3)),
+    ];
+    for message in messages {
+        let bytes = synod_types::codec::encode(&message);
+        let read = synod_types::codec::decode::<Message, MESSAGE_LIMIT>(&bytes).unwrap();
+        assert_eq!(read, message);
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(synod_types::codec::decode::<Message, MESSAGE_LIMIT>(&longer).is_err());
+    }
+    let record = Record::ViewChange(change);
+    let bytes = synod_types::codec::encode(&record);
+    assert_eq!(synod_types::codec::decode::<Record, MESSAGE_LIMIT>(&bytes).unwrap(), record);
+    let vote = synod_types::codec::encode(&Message::Commit(stage.vote(0, Phase::Commit, null(3, 4))));
+    assert_eq!(vote.len(), 4 + 4 + 8 + 8 + 1 + 1 + 64, "a vote's bytes");
+}
