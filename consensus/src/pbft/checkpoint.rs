@@ -45,7 +45,7 @@ impl Pbft {
         Position { epoch: self.config.committee.epoch(), slot }
     }
 
-    fn height(&self, slot: Slot) -> Height {
+    pub(super) fn height(&self, slot: Slot) -> Height {
         Height(self.config.committee.record().base.0.saturating_add(slot.0))
     }
 

@@ -78,6 +78,7 @@ impl Pbft {
             position: self.position(self.executed),
             block_hash: self.hashes.get(&self.executed).copied().unwrap_or(BlockHash::default()),
             settled: self.position(self.executed),
+            best_height: self.height(self.executed.max(self.certified())),
             waits_for: self.waits_for(),
             facts: vec![
                 ("view", self.view.to_string()),
