@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use synod_types::Address;
 use synod_types::address::{format_address, parse_address};
 
+use crate::getwork::{GetworkConfig, Password};
+
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +35,9 @@ pub struct Config {
     /// The node's own miner.
     #[serde(default)]
     pub mining: MiningConfig,
+    /// Miners that speak `getwork`.
+    #[serde(default)]
+    pub getwork: GetworkConfig,
     /// Disks.
     #[serde(default)]
     pub storage: StorageConfig,
@@ -332,6 +337,12 @@ impl Config {
         if let Some(listen) = parse("SYNOD_WEB_LISTEN")? {
             self.web.listen = listen;
         }
+        if let Some(listen) = parse("SYNOD_GETWORK_LISTEN")? {
+            self.getwork.listen = listen;
+        }
+        if let Some(password) = variable("SYNOD_GETWORK_PASSWORD") {
+            self.getwork.password = Password::new(password);
+        }
         if let Some(level) = variable("SYNOD_LOG") {
             self.log.level = level;
         }
@@ -355,14 +366,21 @@ impl Config {
             "mining.reward_to",
             "is needed when mining is enabled: the address that gets the rewards",
         )?;
-        demand(self.mining.threads <= 1024, "mining.threads", "at most 1024")
+        demand(self.mining.threads <= 1024, "mining.threads", "at most 1024")?;
+        self.check_getwork(None)
     }
 
-    /// Checks what depends on the genesis: only a test network may go without syncs.
+    fn check_getwork(&self, testnet: Option<bool>) -> Result<(), ConfigError> {
+        let problem = self.getwork.problem(testnet);
+        problem.map_or(Ok(()), |(key, problem)| Err(ConfigError::Value { key, problem }))
+    }
+
+    /// Checks what depends on the genesis: only a test network may go without syncs, and with a short password.
     ///
     /// # Errors
     /// [`ConfigError::Value`].
     pub fn check_with(&self, genesis: &synod_types::Genesis) -> Result<(), ConfigError> {
+        self.check_getwork(Some(genesis.testnet))?;
         if self.storage.sync || genesis.testnet {
             return Ok(());
         }
@@ -372,12 +390,12 @@ impl Config {
 }
 
 /// An optional address with its checksum; an empty text is none.
-mod address_text {
+pub(crate) mod address_text {
     use super::{Address, format_address, parse_address};
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         value: &Option<Address>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -387,7 +405,7 @@ mod address_text {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Address>, D::Error> {
         let text = String::deserialize(deserializer)?;
@@ -485,6 +503,7 @@ mod tests {
             ("[mining]\nenabled = true", "mining.reward_to"),
             ("[mining]\nreward_to = \"0x12\"", "40 hex digits"),
             ("name = \"\"", "name"),
+            ("[getwork]\nenabled = true", "getwork.password"),
         ];
         for (text, expected) in cases {
             let error = load(text, &[]).expect_err(text);

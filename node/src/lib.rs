@@ -4,11 +4,12 @@
 //!   key, its log.
 //! - [`driver`]: the threads that own ordering and the ledger, and everything that hangs on them.
 //! - [`network`]: libp2p, behind types of our own. [`mempool`]: what waits for a block. [`miner`]: the search.
-//! - [`rpc`], [`web`]: what clients, scripts and monitors see.
+//! - [`rpc`], [`getwork`], [`web`]: what clients, miners, scripts and monitors see.
 //! - [`run`]: a node as a process.
 
 pub mod config;
 pub mod driver;
+pub mod getwork;
 pub mod home;
 pub mod identity;
 pub mod keyfile;

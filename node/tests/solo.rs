@@ -46,6 +46,7 @@ fn config(folder: &Path) -> Config {
         p2p: P2pConfig { listen: vec![free()], peers: Vec::new() },
         web: WebConfig { listen: free() },
         mining: MiningConfig { enabled: true, threads: 1, reward_to: Some(Address::repeat_byte(9)) },
+        getwork: Default::default(),
         storage: StorageConfig { sync: true },
         log: Default::default(),
     }

@@ -49,6 +49,9 @@ pub struct Endpoint {
     pub ws: String,
     /// Metrics and health.
     pub web: String,
+    /// Work for miners that speak `getwork`; none on networks that an older version made.
+    #[serde(default)]
+    pub getwork: Option<String>,
     /// Its peer address.
     pub p2p: SocketAddr,
     /// Its peer id.
@@ -209,6 +212,7 @@ fn endpoints(root: &Path, plan: &Plan) -> Endpoints {
         rpc: format!("http://{}", node.config.rpc.listen),
         ws: format!("ws://{}", node.config.rpc.listen),
         web: format!("http://{}", node.config.web.listen),
+        getwork: Some(format!("http://{}", node.config.getwork.listen)),
         p2p: node.p2p,
         peer_id: node.peer.to_string(),
     });

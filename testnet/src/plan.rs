@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alloy_primitives::{Address, B256, U256};
 use synod_consensus::pow::Target;
 use synod_node::config::{Config, LogConfig, MiningConfig, P2pConfig, RpcConfig, StorageConfig, WebConfig};
+use synod_node::getwork::{GetworkConfig, Password};
 use synod_node::network::PeerName;
 use synod_types::genesis::{CHAIN_ID_LIMIT, Fees, Genesis, Limits, Ordering, ProofOfWork};
 use synod_types::hash::sha256;
@@ -34,6 +35,9 @@ pub struct Options {
     pub p2p_port: u16,
     /// The first web port wanted.
     pub web_port: u16,
+    /// The first port wanted for miners that speak `getwork`.
+    #[serde(default = "default_getwork_port")]
+    pub getwork_port: u16,
     /// Whether writes are synced.
     pub sync: bool,
     /// Whether links between nodes go through a proxy that can delay and cut them.
@@ -45,6 +49,14 @@ pub struct Options {
     /// Whether block limits are set far above any load, for soaks and benches.
     pub roomy: bool,
 }
+
+/// Where minerd looks when nobody tells it.
+fn default_getwork_port() -> u16 {
+    9332
+}
+
+/// The user name and the password for miners on a test network, which only this machine reaches.
+pub const MINERS: (&str, &str) = ("synod", "synod");
 
 /// One node of the plan.
 #[derive(Debug, Clone)]
@@ -182,6 +194,13 @@ fn node(options: &Options, salt: B256, index: usize, ports: &mut Ports) -> Resul
             threads: options.mining_threads,
             reward_to: Some(reward_to),
         },
+        getwork: GetworkConfig {
+            enabled: true,
+            listen: ports.find(options.getwork_port, number)?,
+            user: MINERS.0.to_owned(),
+            password: Password::new(MINERS.1),
+            reward_to: None,
+        },
         storage: StorageConfig { sync: options.sync },
         log: LogConfig::default(),
     };
@@ -259,6 +278,7 @@ mod tests {
             rpc_port: 38_545,
             p2p_port: 40_300,
             web_port: 39_100,
+            getwork_port: 39_332,
             sync: true,
             faults: false,
             hash_rate: 1e6,
@@ -273,12 +293,14 @@ mod tests {
         let mut ports: Vec<u16> = plan
             .nodes
             .iter()
-            .flat_map(|node| [node.p2p, node.config.rpc.listen, node.config.web.listen])
+            .flat_map(|node| {
+                [node.p2p, node.config.rpc.listen, node.config.web.listen, node.config.getwork.listen]
+            })
             .map(|address| address.port())
             .collect();
         ports.sort_unstable();
         ports.dedup();
-        assert_eq!(ports.len(), 12);
+        assert_eq!(ports.len(), 16);
         for (index, node) in plan.nodes.iter().enumerate() {
             assert_eq!(node.config.p2p.peers.len(), 3);
             assert!(

@@ -11,7 +11,7 @@ use synod_node::miner::{Kernel, measure};
 use synod_testnet::error::TestnetError;
 use synod_testnet::folder::{Endpoints, read_endpoints};
 use synod_testnet::network::{NodeStatus, Started, Testnet};
-use synod_testnet::plan::Options;
+use synod_testnet::plan::{MINERS, Options};
 use synod_testnet::proxy::{self, Order, Rule};
 use synod_testnet::soak::{SoakOptions, SoakReport, soak};
 use synod_testnet::{folder, process};
@@ -21,6 +21,9 @@ use crate::failure::{Exit, Failure, Outcome};
 
 /// How long the kernel is timed before a new network's first target is set.
 const CALIBRATION: Duration = Duration::from_millis(200);
+
+/// From a node's RPC port to its port for miners, so that networks beside each other do not meet there.
+const GETWORK_OFFSET: u16 = 9332 - 8545;
 
 /// A local network of real nodes
 #[derive(Debug, Subcommand)]
@@ -103,6 +106,9 @@ pub(crate) struct Up {
     /// The first metrics and health port wanted
     #[arg(long, default_value_t = 9100)]
     web_port: u16,
+    /// The first port wanted for miners that speak getwork: minerd, cpuminer-opt [default: 9332, and as far from it as --rpc-port is from 8545]
+    #[arg(long)]
+    getwork_port: Option<u16>,
     /// Never sync to disk: faster, and a power cut loses the chain
     #[arg(long)]
     no_sync: bool,
@@ -241,6 +247,7 @@ impl Up {
             rpc_port: self.rpc_port,
             p2p_port: self.p2p_port,
             web_port: self.web_port,
+            getwork_port: self.getwork_port.unwrap_or(self.rpc_port.wrapping_add(GETWORK_OFFSET)),
             sync: !self.no_sync,
             faults: self.faults,
             hash_rate,
@@ -270,10 +277,20 @@ impl fmt::Display for Ready {
         for node in &endpoints.nodes {
             writeln!(formatter, "  {:<7} {:<24} metrics {}/metrics", node.name, node.rpc, node.web)?;
         }
+        miners(formatter, endpoints)?;
         accounts(formatter, endpoints)?;
         writeln!(formatter, "Try: synod wallet new alice && synod wallet send --from dev0 --to alice 12.5")?;
         write!(formatter, "export PATH=\"{}:$PATH\"", binary_folder())
     }
+}
+
+fn miners(formatter: &mut fmt::Formatter<'_>, endpoints: &Endpoints) -> fmt::Result {
+    let Some(url) = endpoints.nodes.iter().find_map(|node| node.getwork.as_ref()) else { return Ok(()) };
+    let (user, password) = MINERS;
+    writeln!(
+        formatter,
+        "Miners: minerd -a sha256d -o {url} -u {user} -p {password}   (or -u ADDRESS, to be paid there)"
+    )
 }
 
 fn accounts(formatter: &mut fmt::Formatter<'_>, endpoints: &Endpoints) -> fmt::Result {

@@ -23,12 +23,12 @@ use super::execution::Command;
 use super::mining::{self, OwnMiner};
 use super::peers::PeerTable;
 use super::refusals;
-use super::templates::{Base, Templates};
+use super::templates::Templates;
 use super::views;
 use crate::config::Config;
 use crate::mempool::Listed;
 use crate::network::Network;
-use crate::rpc::backend::{Backend, Boundary, ChangesQuery, Tips};
+use crate::rpc::backend::{Backend, Boundary, ChangesQuery, TemplateBase, Tips};
 use crate::rpc::changes;
 use crate::rpc::types::{
     AccountView, BlockReference, BlockView, CallRequest, CallView, CodeView, ErrorCode, EstimateView, Event,
@@ -67,7 +67,7 @@ pub(super) struct NodeBackend<D: Disk> {
     /// The way to the ledger's thread.
     pub(super) commands: Sender<Command>,
     /// What templates stand on.
-    pub(super) base: watch::Receiver<Option<Base>>,
+    pub(super) base: watch::Receiver<Option<TemplateBase>>,
     /// What outside miners were given.
     pub(super) templates: Arc<Mutex<Templates>>,
     /// The node's own miner.
@@ -146,6 +146,10 @@ where
 
     fn tips(&self) -> watch::Receiver<Tips> {
         self.chain.tips()
+    }
+
+    fn template_base(&self) -> watch::Receiver<Option<TemplateBase>> {
+        self.base.clone()
     }
 
     fn account(&self, address: Address, at: Option<BlockReference>) -> Result<AccountView, Refusal> {

@@ -26,8 +26,9 @@ use super::clock::Clock;
 use super::door::Door;
 use super::history::SharedBlocks;
 use super::stop::Stop;
-use super::templates::{Base, Templates, pays};
+use super::templates::{Templates, pays};
 use crate::mempool::BlockRoom;
+use crate::rpc::TemplateBase;
 use crate::rpc::types::TemplateView;
 
 /// Commands that may wait: ordering has at most 16 appends under way, the rest is for templates.
@@ -85,7 +86,7 @@ pub(super) struct Execution<D: Disk> {
     /// To ordering.
     pub(super) answers: Sender<Input<ProofOfWork>>,
     /// What templates stand on; told when it changes.
-    pub(super) base: watch::Sender<Option<Base>>,
+    pub(super) base: watch::Sender<Option<TemplateBase>>,
     /// What outside miners were given.
     pub(super) templates: Arc<Mutex<Templates>>,
     /// Who gets the own miner's rewards; `None` when it does not mine.
@@ -248,7 +249,7 @@ where
 
     fn start(&mut self, job: Job) {
         let Job::Assemble { parent, height, bits, earliest } = job else { return };
-        let base = Base { parent, height, bits, earliest };
+        let base = TemplateBase { parent, height, bits, earliest };
         if let Some(reward_to) = self.reward_to
             && let Some((block, _)) = self.build(&base, reward_to)
         {
@@ -267,7 +268,11 @@ where
     }
 
     /// An unsolved block on the base, if the base is still the tip.
-    fn build(&mut self, base: &Base, reward_to: Address) -> Option<(Block, Vec<synod_types::Receipt>)> {
+    fn build(
+        &mut self,
+        base: &TemplateBase,
+        reward_to: Address,
+    ) -> Option<(Block, Vec<synod_types::Receipt>)> {
         if self.ledger.head().hash != base.parent {
             return None;
         }

@@ -8,6 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::getwork::server::Figures;
 use crate::rpc::Backend;
 
 /// Reads the status at every scrape.
@@ -54,5 +55,40 @@ impl<B: Backend> Collector for NodeFigures<B> {
             "Times that settled blocks were reversed",
             status.settled_reversals,
         )
+    }
+}
+
+/// Reads what miners were served over `getwork` at every scrape.
+pub(super) struct MinersFigures(pub(super) Figures);
+
+impl fmt::Debug for MinersFigures {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MinersFigures")
+    }
+}
+
+impl Collector for MinersFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let figures = (self.0)();
+        let connections = ConstGauge::new(i64::try_from(figures.connections).unwrap_or(i64::MAX));
+        let (name, help) = ("synod_getwork_connections", "Miners' open connections");
+        connections.encode(encoder.encode_descriptor(name, help, None, connections.metric_type())?)?;
+        let units = ConstCounter::new(figures.units);
+        let (name, help) = ("synod_getwork_units", "Units of work handed out");
+        units.encode(encoder.encode_descriptor(name, help, None, units.metric_type())?)?;
+        let (name, help) = ("synod_getwork_solutions", "Solutions, by what became of them");
+        let mut family =
+            encoder.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Counter)?;
+        let outcomes = [
+            ("accepted", figures.accepted),
+            ("stale", figures.stale),
+            ("duplicate", figures.duplicate),
+            ("unknown", figures.unknown),
+            ("wrong", figures.wrong),
+        ];
+        for (outcome, count) in outcomes {
+            ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
+        }
+        Ok(())
     }
 }

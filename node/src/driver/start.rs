@@ -21,7 +21,7 @@ use super::clock::Clock;
 use super::door::{Door, Parts};
 use super::execution::{COMMAND_QUEUE, Execution};
 use super::history::{NodeDisk, SharedBlocks};
-use super::metrics::NodeFigures;
+use super::metrics::{MinersFigures, NodeFigures};
 use super::mining::OwnMiner;
 use super::ordering::{self, Ordering};
 use super::outlet::PowOutlet;
@@ -30,6 +30,7 @@ use super::records::{DiskRecords, RecordsError};
 use super::stop::{Reason, Stop};
 use super::wire::{Reader, TipBits, Writer};
 use crate::config::{Config, ConfigError};
+use crate::getwork::{GetworkError, GetworkServer};
 use crate::home::{Home, HomeError};
 use crate::identity::{self, IdentityError, Password};
 use crate::mempool::journal::{JournalError, PoolLog};
@@ -91,6 +92,9 @@ pub enum NodeError {
     /// The RPC server.
     #[error(transparent)]
     Rpc(#[from] ServerError),
+    /// The endpoint for miners.
+    #[error(transparent)]
+    Getwork(#[from] GetworkError),
     /// The web server.
     #[error(transparent)]
     Web(#[from] WebError),
@@ -105,6 +109,7 @@ pub struct Node {
     home: Home,
     network: network::Network,
     rpc: RpcServer,
+    getwork: Option<GetworkServer>,
     web: WebServer,
     threads: Vec<JoinHandle<()>>,
 }
@@ -255,11 +260,15 @@ impl Node {
 
         let rpc_config = RpcConfig { cors: config.rpc.cors.clone(), ..RpcConfig::new(config.rpc.listen) };
         let rpc = RpcServer::start(rpc_config, Arc::clone(&backend)).await?;
+        let getwork = serve_getwork(&config, &backend).await?;
         let readiness: Readiness = {
             let backend = Arc::clone(&backend);
             Arc::new(move || backend.status().reason)
         };
         registry.register_collector(Box::new(NodeFigures(Arc::clone(&backend))));
+        if let Some(getwork) = &getwork {
+            registry.register_collector(Box::new(MinersFigures(getwork.figures())));
+        }
         let web = WebServer::start(config.web.listen, Arc::new(registry), readiness).await?;
         let threads = vec![
             execution.spawn().map_err(NodeError::System)?,
@@ -269,7 +278,7 @@ impl Node {
         ];
         home.write_pid()?;
         tracing::info!(name = %config.name, rpc = %rpc.address(), peer = %network.name(), "the node is up");
-        Ok(Self { stop, home, network, rpc, web, threads })
+        Ok(Self { stop, home, network, rpc, getwork, web, threads })
     }
 
     /// Asks the node to end.
@@ -283,6 +292,9 @@ impl Node {
         let reason = self.stop.stopped().await;
         tracing::info!(?reason, "stopping");
         self.rpc.stop().await;
+        if let Some(getwork) = self.getwork {
+            getwork.stop().await;
+        }
         self.web.stop().await;
         self.network.shutdown().await;
         let threads = self.threads;
@@ -344,6 +356,21 @@ fn network_config(config: &Config, genesis: &Genesis, key: &SecretKey) -> Result
         limits: NetworkLimits::default(),
         testnet: genesis.testnet,
     })
+}
+
+async fn serve_getwork<B: Backend>(
+    config: &Config,
+    backend: &Arc<B>,
+) -> Result<Option<GetworkServer>, NodeError> {
+    if !config.getwork.enabled {
+        return Ok(None);
+    }
+    let reward_to = config.getwork.reward_to.or(config.mining.reward_to);
+    let first_extra_nonce = u64::from_be_bytes(random::<8>()?);
+    let server =
+        GetworkServer::start(&config.getwork, reward_to, first_extra_nonce, Arc::clone(backend)).await?;
+    tracing::info!(address = %server.address(), user = %config.getwork.user, "getwork: miners are served");
+    Ok(Some(server))
 }
 
 fn own_miner(

@@ -10,25 +10,13 @@ use synod_consensus::pow::{Body, Target};
 use synod_types::{Block, BlockHash, Header, Height, U256, UnixMillis};
 
 use super::mining::OpenTemplate;
+use crate::rpc::TemplateBase;
 use crate::rpc::types::{SolveOutcome, SolveView, TemplateView};
 
 /// Templates that are remembered at a time.
 const REMEMBERED: usize = 512;
 /// How long a miner should search one template, in milliseconds: its time and transactions age.
 const LIFE_MS: u64 = 15_000;
-
-/// The job that ordering last asked for: what every template stands on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Base {
-    /// The executed tip.
-    pub(super) parent: BlockHash,
-    /// The height of the block to be.
-    pub(super) height: Height,
-    /// Its bits.
-    pub(super) bits: u32,
-    /// The lowest seconds that its header may have.
-    pub(super) earliest: u32,
-}
 
 struct Issued {
     id: String,
@@ -45,7 +33,13 @@ pub(super) struct Templates {
 
 impl Templates {
     /// Remembers `block`, an unsolved block on `base`, and describes it to its miner.
-    pub(super) fn issue(&mut self, base: &Base, block: Block, pays: U256, now: UnixMillis) -> TemplateView {
+    pub(super) fn issue(
+        &mut self,
+        base: &TemplateBase,
+        block: Block,
+        pays: U256,
+        now: UnixMillis,
+    ) -> TemplateView {
         self.next += 1;
         let id = format!("{:x}-{}", self.next, block.header.commitment);
         let view = describe(&id, base, &block, pays, now);
@@ -99,7 +93,7 @@ fn refusal(outcome: SolveOutcome, block: Option<(BlockHash, Height)>, reason: &s
     }
 }
 
-fn describe(id: &str, base: &Base, block: &Block, pays: U256, now: UnixMillis) -> TemplateView {
+fn describe(id: &str, base: &TemplateBase, block: &Block, pays: U256, now: UnixMillis) -> TemplateView {
     let target = Target::from_compact(base.bits).map_or(U256::ZERO, Target::to_number);
     TemplateView {
         template_id: id.to_owned(),

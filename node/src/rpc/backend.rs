@@ -14,7 +14,7 @@
 use std::future::Future;
 
 use synod_types::block::HEADER_LENGTH;
-use synod_types::{Address, B256, Height, Transaction, TransactionId};
+use synod_types::{Address, B256, BlockHash, Height, Transaction, TransactionId};
 use tokio::sync::watch;
 
 use super::types::{
@@ -39,6 +39,19 @@ pub enum Boundary {
     Head,
     /// [`Tips::settled`].
     Settled,
+}
+
+/// What templates stand on: the tip, and what a block on it must keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateBase {
+    /// The executed tip.
+    pub parent: BlockHash,
+    /// The height of the block to be.
+    pub height: Height,
+    /// Its bits.
+    pub bits: u32,
+    /// The lowest seconds that its header may have.
+    pub earliest: u32,
 }
 
 /// A question about the way from a cursor to the present.
@@ -72,6 +85,10 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The ends of the chain, marked changed whenever one moves.
     fn tips(&self) -> watch::Receiver<Tips>;
+
+    /// What templates stand on, marked changed whenever a new template would be another one: the tip moved,
+    /// transactions came, or time passed. `None` before there was anything to mine on.
+    fn template_base(&self) -> watch::Receiver<Option<TemplateBase>>;
 
     // Reading: run on reader threads, may block on the disk.
 

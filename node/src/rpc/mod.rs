@@ -15,7 +15,7 @@ mod depth;
 mod door;
 pub mod limits;
 pub mod methods;
-mod rate;
+pub(crate) mod rate;
 mod readers;
 mod refusals;
 pub mod server;
@@ -26,6 +26,6 @@ pub mod types;
 #[cfg(test)]
 mod tests;
 
-pub use backend::{Backend, Boundary, ChangesQuery, Tips};
+pub use backend::{Backend, Boundary, ChangesQuery, TemplateBase, Tips};
 pub use limits::{RpcConfig, RpcLimits};
 pub use server::{RpcServer, ServerError};

@@ -18,7 +18,7 @@ const PARTS: u64 = 1_000_000;
 
 /// The rates of all addresses.
 #[derive(Debug)]
-pub(super) struct Rates {
+pub(crate) struct Rates {
     stranger: Rate,
     loopback: Rate,
     buckets: Mutex<HashMap<IpAddr, Bucket>>,
@@ -51,13 +51,27 @@ impl Bucket {
 }
 
 impl Rates {
-    pub(super) fn new(stranger: Rate, loopback: Rate) -> Self {
+    pub(crate) fn new(stranger: Rate, loopback: Rate) -> Self {
         Self { stranger, loopback, buckets: Mutex::new(HashMap::new()) }
     }
 
     /// Takes a token of this address, if it has one.
-    pub(super) fn take(&self, address: IpAddr) -> bool {
+    pub(crate) fn take(&self, address: IpAddr) -> bool {
         self.take_at(address, Instant::now())
+    }
+
+    /// Whether this address has a token; none is taken.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let stranger = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let is_full = buckets.len() >= ADDRESSES;
+        let key = network(address);
+        let key = if is_full && !buckets.contains_key(&key) { stranger } else { key };
+        let rate = self.rate_of(address);
+        buckets.get_mut(&key).is_none_or(|bucket| {
+            bucket.refill(rate, Instant::now());
+            bucket.parts >= PARTS
+        })
     }
 
     fn take_at(&self, address: IpAddr, now: Instant) -> bool {
@@ -83,7 +97,7 @@ impl Rates {
 }
 
 /// An IPv6 customer has a whole /64, so that is what counts as one address.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => {
             IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
@@ -113,6 +127,14 @@ mod tests {
         assert_eq!([taken(0), taken(0), taken(0), taken(0)], [true, true, true, false]);
         assert_eq!([taken(499), taken(500), taken(501)], [false, true, false]);
         assert!(rates.take_at(stranger(2), start), "another address has a bucket of its own");
+    }
+
+    #[test]
+    fn asking_takes_nothing() {
+        let rates = rates();
+        assert!((0..10).all(|_| rates.has(stranger(1))));
+        assert!((0..3).all(|_| rates.take(stranger(1))));
+        assert!(!rates.has(stranger(1)) && rates.has(stranger(2)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::mempool::tests::fixture::{Accounts, CHAIN, GENESIS, NOW, pool};
 use crate::mempool::{Insertion, Origin, Pool, PoolLimits};
 use crate::rpc::changes::{BlockTree, steps};
 use crate::rpc::types::*;
-use crate::rpc::{Backend, Boundary, ChangesQuery, Tips};
+use crate::rpc::{Backend, Boundary, ChangesQuery, TemplateBase, Tips};
 
 /// How deep a block of the mock is when it is settled.
 pub(super) const SETTLED_DEPTH: u64 = 3;
@@ -23,6 +23,7 @@ pub(super) struct Mock {
     chain: Mutex<Chain>,
     pool: Mutex<Pool>,
     tips: watch::Sender<Tips>,
+    base: watch::Sender<Option<TemplateBase>>,
     /// Bytes of padding in each block's answer, to make answers large.
     padding: usize,
 }
@@ -71,7 +72,7 @@ impl Mock {
         chain.blocks.insert(genesis.hash, (genesis, Vec::new()));
         let (tips, _) = watch::channel(chain.tips());
         let pool = Mutex::new(pool(PoolLimits::default()));
-        Self { chain: Mutex::new(chain), pool, tips, padding: 0 }
+        Self { chain: Mutex::new(chain), pool, tips, base: watch::Sender::new(None), padding: 0 }
     }
 
     /// One whose blocks' answers are this many bytes longer.
@@ -170,6 +171,10 @@ impl Backend for Mock {
 
     fn tips(&self) -> watch::Receiver<Tips> {
         self.tips.subscribe()
+    }
+
+    fn template_base(&self) -> watch::Receiver<Option<TemplateBase>> {
+        self.base.subscribe()
     }
 
     fn account(&self, address: Address, at: Option<BlockReference>) -> Result<AccountView, Refusal> {
