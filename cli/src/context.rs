@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use synod_node::rpc::types::StatusView;
 use synod_types::Genesis;
 
-use crate::client::locate::{endpoints, locate};
+use crate::client::locate::{endpoints, locate, locate_all};
 use crate::client::{Node, Settle};
 use crate::failure::{Failure, Outcome};
 use crate::home::Home;
@@ -20,7 +20,7 @@ use crate::wallet::network::{Network, Pin, Pinned};
 pub(crate) struct Context {
     /// Where to write.
     pub(crate) output: Output,
-    rpc: Option<String>,
+    rpc: Vec<String>,
 }
 
 /// A node of the network that the wallet is pinned to.
@@ -37,8 +37,8 @@ pub(crate) struct Session {
 }
 
 impl Context {
-    /// For a node at `rpc`, or wherever one is found.
-    pub(crate) fn new(output: Output, rpc: Option<String>) -> Self {
+    /// For the first node of `rpc` that listens, or wherever one is found.
+    pub(crate) fn new(output: Output, rpc: Vec<String>) -> Self {
         Self { output, rpc }
     }
 
@@ -71,7 +71,15 @@ impl Context {
     /// # Errors
     /// When its address is none.
     pub(crate) fn node(&self) -> Outcome<Node> {
-        Ok(Node::new(locate(self.rpc.as_deref(), &self.home()?)?))
+        Ok(Node::new(locate(&self.rpc, &self.home()?)?))
+    }
+
+    /// Every node that may be asked, in the order of preference, whether or not it answers.
+    ///
+    /// # Errors
+    /// When an address is none.
+    pub(crate) fn nodes(&self) -> Outcome<Vec<Node>> {
+        Ok(locate_all(&self.rpc, &self.home()?)?.into_iter().map(Node::new).collect())
     }
 
     /// A node that answers and is of the wallet's network, which is pinned now if it is the first.

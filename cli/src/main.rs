@@ -37,9 +37,9 @@ struct Options {
     /// Print one JSON object instead of text; errors too
     #[arg(long, global = true)]
     json: bool,
-    /// The node to ask: http://HOST:PORT
-    #[arg(long, global = true, env = "SYNOD_RPC", value_name = "URL")]
-    rpc: Option<String>,
+    /// The node to ask: http://HOST:PORT; of several, with commas between, the first that answers
+    #[arg(long, global = true, env = "SYNOD_RPC", value_name = "URL", value_delimiter = ',')]
+    rpc: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

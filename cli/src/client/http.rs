@@ -50,7 +50,7 @@ impl Url {
         Ok(Self { authority, path: format!("/{path}") })
     }
 
-    /// Whether something listens there.
+    /// Whether something listens there; takes up to three seconds to find out.
     pub(crate) fn answers(&self) -> bool {
         self.connect().is_ok()
     }

@@ -1,5 +1,5 @@
-//! Which node is asked: `--rpc`, else `SYNOD_RPC`, else the local test network's first node that listens,
-//! else 127.0.0.1:8545.
+//! Which node is asked: `--rpc`, else `SYNOD_RPC`, else the local test network's nodes, else 127.0.0.1:8545; of
+//! several the first that listens. A miner keeps the others to fall back on.
 
 use serde::Deserialize;
 
@@ -34,32 +34,43 @@ struct Endpoint {
     rpc: String,
 }
 
-/// Finds the node to ask.
+/// Finds the node to ask: the first that listens, or the first of all when none does.
 ///
 /// # Errors
-/// When the address given is none, or `endpoints.json` is damaged.
-pub(crate) fn locate(given: Option<&str>, home: &Home) -> Outcome<Located> {
-    if let Some(text) = given.filter(|text| !text.is_empty()) {
-        let url = Url::parse(text).map_err(|problem| {
-            Failure::usage("bad_rpc", format!("--rpc or SYNOD_RPC says {text:?}: {problem}"))
-        })?;
-        let how_to_start =
-            "check --rpc and SYNOD_RPC, and that the node runs: its log says where its RPC listens"
-                .to_owned();
-        return Ok(Located { url, how_to_start });
+/// As [`locate_all`].
+pub(crate) fn locate(given: &[String], home: &Home) -> Outcome<Located> {
+    let mut all = locate_all(given, home)?;
+    let first = if all.len() > 1 { all.iter().position(|one| one.url.answers()) } else { None };
+    Ok(all.swap_remove(first.unwrap_or(0)))
+}
+
+/// Finds every node that may be asked, in the order of preference; at least one.
+///
+/// # Errors
+/// When an address given is none, or `endpoints.json` is damaged.
+pub(crate) fn locate_all(given: &[String], home: &Home) -> Outcome<Vec<Located>> {
+    let given: Vec<&String> = given.iter().filter(|text| !text.is_empty()).collect();
+    if !given.is_empty() {
+        return given.into_iter().map(|text| named(text)).collect();
     }
     let Some(endpoints) = endpoints(home)? else {
         let url = Url::parse(DEFAULT_URL).expect("the default is a URL");
         let how_to_start = "start a local network with `synod testnet up`, or one node with `synod node --config node.toml`, or name another with --rpc".to_owned();
-        return Ok(Located { url, how_to_start });
+        return Ok(vec![Located { url, how_to_start }]);
     };
-    let urls: Vec<Url> = endpoints.nodes.iter().filter_map(|node| Url::parse(&node.rpc).ok()).collect();
-    let url = urls.iter().find(|url| url.answers()).or(urls.first()).cloned();
-    let how_to_start = "the local network is not running; start it with `synod testnet up`".to_owned();
-    match url {
-        Some(url) => Ok(Located { url, how_to_start }),
-        None => Err(damaged(home, "it names no node")),
-    }
+    let how_to_start = "the local network is not running; start it with `synod testnet up`";
+    let urls = endpoints.nodes.iter().filter_map(|node| Url::parse(&node.rpc).ok());
+    let all: Vec<_> = urls.map(|url| Located { url, how_to_start: how_to_start.to_owned() }).collect();
+    if all.is_empty() { Err(damaged(home, "it names no node")) } else { Ok(all) }
+}
+
+fn named(text: &str) -> Outcome<Located> {
+    let url = Url::parse(text).map_err(|problem| {
+        Failure::usage("bad_rpc", format!("--rpc or SYNOD_RPC says {text:?}: {problem}"))
+    })?;
+    let how_to_start =
+        "check --rpc and SYNOD_RPC, and that the node runs: its log says where its RPC listens".to_owned();
+    Ok(Located { url, how_to_start })
 }
 
 /// Finds a node that is named: one of the local test network, `node2` or just `2`, or any by its address.
