@@ -124,6 +124,7 @@ impl Default for Config {
             p2p: P2pConfig::default(),
             web: WebConfig::default(),
             mining: MiningConfig::default(),
+            getwork: GetworkConfig::default(),
             storage: StorageConfig::default(),
             log: LogConfig::default(),
         }
@@ -195,6 +196,8 @@ pub struct Settings {
     pub mine: Option<usize>,
     /// `mining.reward_to`.
     pub reward_to: Option<Address>,
+    /// `getwork.listen`, and `getwork.enabled` with it.
+    pub getwork: Option<SocketAddr>,
     /// `log.format`.
     pub log_format: Option<LogFormat>,
     /// `log.level`.
@@ -273,13 +276,18 @@ impl Config {
 
     /// Lets flags override the file and the environment.
     pub fn apply(&mut self, settings: Settings) {
-        let Settings { name, rpc, cors, p2p, peers, web, mine, reward_to, log_format, log_level } = settings;
+        let Settings { name, rpc, cors, p2p, peers, web, mine, reward_to, getwork, log_format, log_level } =
+            settings;
         self.name = name.unwrap_or_else(|| std::mem::take(&mut self.name));
         self.rpc.listen = rpc.unwrap_or(self.rpc.listen);
         self.web.listen = web.unwrap_or(self.web.listen);
         self.log.format = log_format.unwrap_or(self.log.format);
         self.log.level = log_level.unwrap_or_else(|| std::mem::take(&mut self.log.level));
         self.mining.reward_to = reward_to.or(self.mining.reward_to);
+        if let Some(listen) = getwork {
+            self.getwork.enabled = true;
+            self.getwork.listen = listen;
+        }
         if let Some(threads) = mine {
             self.mining.enabled = threads > 0;
             self.mining.threads = threads;

@@ -115,7 +115,7 @@ fn failure(error: &RunError) -> Failure {
         NodeError::Identity(IdentityError::PasswordNeeded(_)) => Failure::usage("password_needed", message),
         NodeError::Identity(_) => Failure::usage("node_key", message),
         NodeError::Config(_) | NodeError::Peer(_) => misconfigured(message),
-        NodeError::Network(_) | NodeError::Rpc(_) | NodeError::Web(_) => {
+        NodeError::Network(_) | NodeError::Rpc(_) | NodeError::Getwork(_) | NodeError::Web(_) => {
             Failure::failed("cannot_listen", message)
         }
         NodeError::Damaged(_) => Failure::new(Exit::Failed, "blocks_damaged", message),

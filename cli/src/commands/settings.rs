@@ -42,6 +42,9 @@ pub(crate) struct SettingsOptions {
     /// Who gets the rewards: a name or an address
     #[arg(long, value_name = "ACCOUNT")]
     reward_to: Option<String>,
+    /// Serve miners that speak getwork there; their password is SYNOD_GETWORK_PASSWORD or node.toml's
+    #[arg(long, value_name = "IP:PORT")]
+    getwork_listen: Option<SocketAddr>,
     /// How log lines are written
     #[arg(long, value_name = "FORMAT", value_parser = log_format())]
     log_format: Option<LogFormat>,
@@ -69,6 +72,7 @@ impl SettingsOptions {
             p2p: self.p2p_listen,
             peers: self.peers.iter().map(ToString::to_string).collect(),
             web: self.web_listen,
+            getwork: self.getwork_listen,
             mine: self.mine,
             reward_to,
             log_format: self.log_format,

@@ -82,7 +82,7 @@ impl Running {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("genesis.json"), genesis().to_json()).unwrap();
         let config = config(folder.path());
-        let node = Node::start(config.clone()).await.unwrap();
+        let node = Node::start(config.clone(), None).await.unwrap();
         let rpc = HttpClientBuilder::default().build(format!("http://{}", config.rpc.listen)).unwrap();
         let running = Self {
             config,
