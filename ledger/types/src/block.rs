@@ -12,7 +12,7 @@ use alloy_primitives::{Address, B256, Bloom, U256, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, BLOCK_LIMIT, DecodeError, fixed};
-use crate::hash::{list_root, sha256, sha256d};
+use crate::hash::{list_leaf, root_of_leaves, sha256, sha256d};
 use crate::number::{Gas, Height, Position, UnixMillis};
 use crate::transaction::Transaction;
 
@@ -121,13 +121,13 @@ pub struct Commitment {
     pub height: Height,
     /// The milliseconds within the header's second, 0 to 999.
     pub millis: u16,
-    /// [`list_root`] of the transactions' canonical bytes, witnesses included.
+    /// [`list_root`](crate::hash::list_root) of the transactions' canonical bytes, witnesses included.
     #[serde(with = "fixed")]
     pub transactions_root: B256,
     /// The state tree's root after this block.
     #[serde(with = "fixed")]
     pub state_root: B256,
-    /// [`list_root`] of the receipts' canonical bytes.
+    /// [`list_root`](crate::hash::list_root) of the receipts' canonical bytes.
     #[serde(with = "fixed")]
     pub receipts_root: B256,
     /// Bloom filter of the receipts' logs.
@@ -245,7 +245,9 @@ impl Block {
 
     /// The canonical bytes, as logs and wires carry them.
     pub fn to_bytes(&self) -> Vec<u8> {
-        codec::encode(self)
+        let mut bytes = Vec::with_capacity(1024 + 256 * self.transactions.len());
+        codec::encode_into(&mut bytes, self);
+        bytes
     }
 
     /// Reads canonical bytes, at most [`BLOCK_LIMIT`] of them.
@@ -259,7 +261,13 @@ impl Block {
 
 /// The root over the transactions' canonical bytes.
 pub fn transactions_root(transactions: &[Transaction]) -> B256 {
-    list_root(transactions.iter().map(Transaction::to_bytes))
+    let mut bytes = Vec::new();
+    let leaf = |transaction: &Transaction| {
+        bytes.clear();
+        codec::encode_into(&mut bytes, transaction);
+        list_leaf(&bytes)
+    };
+    root_of_leaves(transactions.iter().map(leaf).collect())
 }
 
 #[cfg(test)]

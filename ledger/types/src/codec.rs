@@ -9,6 +9,8 @@
 //! them would put a length before each); in JSON the same adapters write `0x` hex.
 
 use bincode::config::{BigEndian, Configuration, Fixint, Limit, NoLimit};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -47,7 +49,29 @@ pub enum DecodeError {
 /// # Panics
 /// Only when a type's own `Serialize` fails, which none of ours does.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, ENCODE).expect("our types always serialize")
+    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
+    encode_into(&mut bytes, value);
+    bytes
+}
+
+/// Appends the canonical bytes of `value`: many values through one buffer cost no allocation each.
+///
+/// # Panics
+/// Only when a type's own `Serialize` fails, which none of ours does.
+pub fn encode_into<T: Serialize + ?Sized>(bytes: &mut Vec<u8>, value: &T) {
+    bincode::serde::encode_into_writer(value, Appending(bytes), ENCODE).expect("our types always serialize");
+}
+
+/// Room for a transfer, the value that is encoded most.
+const USUAL_LENGTH: usize = 256;
+
+struct Appending<'a>(&'a mut Vec<u8>);
+
+impl Writer for Appending<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 /// The value whose canonical encoding is exactly `bytes`, at most `LIMIT` of them.
@@ -130,12 +154,20 @@ pub mod fixed {
         if serializer.is_human_readable() {
             return serializer.serialize_str(&hex::encode_prefixed(array.as_ref()));
         }
-        let bytes = array.as_ref();
-        let mut tuple = serializer.serialize_tuple(bytes.len())?;
-        for byte in bytes {
-            tuple.serialize_element(byte)?;
-        }
+        let (words, halves, single) = pieces(array.as_ref());
+        let mut tuple = serializer.serialize_tuple(words.len() + halves.len() + single.len())?;
+        words.iter().try_for_each(|word| tuple.serialize_element(&u128::from_be_bytes(*word)))?;
+        halves.iter().try_for_each(|half| tuple.serialize_element(&u32::from_be_bytes(*half)))?;
+        single.iter().try_for_each(|byte| tuple.serialize_element(byte))?;
         tuple.end()
+    }
+
+    /// Bare bytes go through the codec as big-endian numbers, which it writes and reads as those very bytes:
+    /// two steps for a hash where there would be 32.
+    fn pieces(bytes: &[u8]) -> (&[[u8; 16]], &[[u8; 4]], &[u8]) {
+        let (words, rest) = bytes.as_chunks();
+        let (halves, single) = rest.as_chunks();
+        (words, halves, single)
     }
 
     /// Reads what [`serialize`] writes.
@@ -146,7 +178,9 @@ pub mod fixed {
             hex::decode_to_slice(text.as_ref(), array.as_mut()).map_err(D::Error::custom)?;
             return Ok(T::from_array(array));
         }
-        let length = T::Array::zeroed().as_ref().len();
+        let array = T::Array::zeroed();
+        let (words, halves, single) = pieces(array.as_ref());
+        let length = words.len() + halves.len() + single.len();
         deserializer.deserialize_tuple(length, BareBytes::<T>(PhantomData))
     }
 
@@ -161,8 +195,17 @@ pub mod fixed {
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<T, A::Error> {
             let mut array = T::Array::zeroed();
-            for byte in array.as_mut() {
-                *byte = sequence.next_element()?.ok_or_else(|| A::Error::custom("too few bytes"))?;
+            let few = || A::Error::custom("too few bytes");
+            let (words, rest) = array.as_mut().as_chunks_mut();
+            let (halves, single) = rest.as_chunks_mut();
+            for word in words {
+                *word = sequence.next_element::<u128>()?.ok_or_else(few)?.to_be_bytes();
+            }
+            for half in halves {
+                *half = sequence.next_element::<u32>()?.ok_or_else(few)?.to_be_bytes();
+            }
+            for byte in single {
+                *byte = sequence.next_element()?.ok_or_else(few)?;
             }
             Ok(T::from_array(array))
         }

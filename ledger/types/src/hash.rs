@@ -23,8 +23,16 @@ pub fn sha256d(bytes: &[u8]) -> B256 {
 /// no inner node can pass for a leaf and no list for another (CVE-2012-2459; POW-6). An odd last node
 /// moves up unpaired.
 pub fn list_root<T: AsRef<[u8]>>(items: impl IntoIterator<Item = T>) -> B256 {
-    let mut level: Vec<B256> =
-        items.into_iter().map(|item| sha256(&[b"synod/list/leaf/v1", item.as_ref()])).collect();
+    root_of_leaves(items.into_iter().map(|item| list_leaf(item.as_ref())).collect())
+}
+
+/// The leaf of one item of a list.
+pub fn list_leaf(item: &[u8]) -> B256 {
+    sha256(&[b"synod/list/leaf/v1", item])
+}
+
+/// [`list_root`] of items whose [`list_leaf`]s are known.
+pub fn root_of_leaves(mut level: Vec<B256>) -> B256 {
     let length = level.len() as u64;
     while level.len() > 1 {
         level = level.chunks(2).map(list_node).collect();

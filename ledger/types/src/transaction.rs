@@ -92,10 +92,10 @@ pub struct NativeTransaction {
 impl NativeTransaction {
     /// The bytes that are signed and whose SHA-256 is the id.
     pub fn signed_bytes(&self, genesis: B256) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(256 + self.data.len());
+        let mut bytes = Vec::with_capacity(320 + self.data.len());
         bytes.extend_from_slice(TRANSACTION_TAG);
         bytes.extend_from_slice(genesis.as_slice());
-        bytes.extend_from_slice(&codec::encode(self));
+        codec::encode_into(&mut bytes, self);
         bytes
     }
 
