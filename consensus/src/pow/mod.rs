@@ -48,6 +48,7 @@ use synod_types::Header;
 pub use body::Body;
 pub use chain::position as chain_position;
 pub use compact::{CompactError, Target, Work};
+pub use condemned::live_records;
 pub use config::{Config, Limits, Rules, RulesError};
 pub use header::{HashedHeader, HeaderError};
 pub use messages::{Event, Fault, Job, MESSAGE_LIMIT, Message, Outcome, Record};

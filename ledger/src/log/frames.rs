@@ -4,6 +4,8 @@
 //! [`FrameLog::commit`] syncs it. Nothing else of the log changes in between, and a second append is refused
 //! until the commit (STO-1).
 
+use std::sync::Arc;
+
 use synod_types::B256;
 
 use super::error::LogError;
@@ -12,7 +14,7 @@ use super::marker::Marker;
 use super::place::{Found, FrameIndex, Place};
 use super::segment::{Preparation, Segment, open_segment, segment_name, whole_bytes};
 use super::{Durable, FrameNumber, LogOptions};
-use crate::disk::{Disk, DiskError, DiskFile};
+use crate::disk::{Disk, DiskError, DiskFile, PendingSync};
 
 /// An open, whole log. Made by [`super::open()`] or [`super::create()`].
 #[derive(Debug)]
@@ -101,16 +103,38 @@ impl<D: Disk> FrameLog<D> {
     /// # Errors
     /// Any error stops the log for good: a sync is never tried again (GEN-4).
     pub fn commit(&mut self) -> Result<Durable, LogError> {
+        let synced = self.pending_sync().map_or(Ok(()), |sync| sync());
+        self.finish_commit(synced)
+    }
+
+    /// The sync that the last frame still needs, to be run without the log; [`FrameLog::finish_commit`] must
+    /// hear how it went.
+    pub fn pending_sync(&self) -> Option<PendingSync> {
+        let is_needed = self.pending.is_some() && !self.stopped;
+        if !is_needed || synod_types::mutant!("sto-1-ack-before-sync") {
+            return None;
+        }
+        let file = Arc::clone(&self.current.file);
+        Some(Box::new(move || file.sync_data()))
+    }
+
+    /// Ends a commit whose sync ended like this.
+    ///
+    /// # Errors
+    /// Any error stops the log for good: a sync is never tried again (GEN-4).
+    pub fn finish_commit(&mut self, synced: Result<(), DiskError>) -> Result<Durable, LogError> {
         self.check_running()?;
         let Some(pending) = self.pending.take() else { return Ok(self.durable()) };
-        if !synod_types::mutant!("sto-1-ack-before-sync") {
-            let synced = self.current.file.sync_data();
-            self.fatal(synced)?;
-        }
+        self.fatal(synced)?;
         self.index.push(Place { segment: self.current.number(), offset: self.offset });
         self.offset += pending.space;
         self.previous = pending.hash;
         Ok(self.durable())
+    }
+
+    /// Whether a frame is written whose commit has not ended.
+    pub(super) fn has_pending(&self) -> bool {
+        self.pending.is_some()
     }
 
     /// Proof for everything that was committed, or found and synced when the log was opened.
@@ -126,6 +150,11 @@ impl<D: Disk> FrameLog<D> {
     /// The first frame that was not trimmed.
     pub fn floor(&self) -> FrameNumber {
         self.index.floor()
+    }
+
+    /// Whether there are whole segments that [`FrameLog::trim_below`] the next frame would remove.
+    pub fn has_full_segments(&self) -> bool {
+        self.index.segment_of(self.next_frame()).is_some_and(|(_, first)| first > self.floor())
     }
 
     /// The number that the owner gave this log when it was created.
@@ -148,7 +177,7 @@ impl<D: Disk> FrameLog<D> {
         self.check_running()?;
         let place = find(&self.index, number, self.durable())?;
         if place.segment == self.current.number() {
-            read_frame(&self.current.file, number, place)
+            read_frame(&*self.current.file, number, place)
         } else {
             read_frame(&self.disk.open(&segment_name(place.segment))?, number, place)
         }
