@@ -40,5 +40,5 @@ pub use open::{IndexFound, OpenError, OpenReport, Options};
 pub use prove::AccountProof;
 pub use reader::{HistoryEntry, Located, NoState, Reader};
 pub use recent::{Executed, Included};
-pub use store::StoreError;
+pub use store::{Alarm, StoreError};
 pub use verify::{Door, VerifiedCache};

@@ -16,7 +16,7 @@ use crate::index::Index;
 use crate::index::writer::Writer;
 use crate::recent::{Executed, Recent, included};
 use crate::state::{State, leaves};
-use crate::store::{SledPages, StoreError};
+use crate::store::{Alarm, SledPages, StoreError, forget_failure, noted_failure};
 use crate::trie::Trie;
 
 /// How a ledger is run.
@@ -29,6 +29,9 @@ pub struct Options {
     /// The folder of checkpoints and indexes; without one, the ledger replays its log at every start, and
     /// knows transactions and receipts of the window alone.
     pub index: Option<PathBuf>,
+    /// Hears of the index's first failure. Nothing is asked of the index afterwards, and whoever runs the
+    /// ledger must stop: the next start builds the index anew (STO-5).
+    pub on_index_failure: Alarm,
     /// Fresh random bytes, which weigh the equations of signature batches.
     pub seed: [u8; 32],
 }
@@ -36,7 +39,7 @@ pub struct Options {
 impl Options {
     /// 256 layers and a checkpoint for every 64 blocks, without an index.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { layers: 256, checkpoint_every: 64, index: None, seed }
+        Self { layers: 256, checkpoint_every: 64, index: None, on_index_failure: Alarm::default(), seed }
     }
 }
 
@@ -171,6 +174,9 @@ impl<H: BlockHistory> Ledger<H> {
             replayed = replay(&rules, &history, start, to, options.layers, &mut |floor| store.keep(floor));
         }
         let replayed = replayed?;
+        if let Some(index) = &store.index {
+            index.arm(options.on_index_failure.clone());
+        }
         let ledger = Self {
             beginning: Arc::new(beginning),
             rules: Arc::new(rules),
@@ -189,24 +195,59 @@ impl<H: BlockHistory> Ledger<H> {
         Ok((ledger, report))
     }
 
-    /// Starts again from genesis and replays the log up to a height below the window.
-    pub(crate) fn replay_to(&mut self, height: Height) -> Result<(), OpenError<H::Error>> {
-        drop(self.writer.take());
-        if let Some(index) = &self.index {
-            index.clear().map_err(OpenError::Index)?;
-            self.writer = Some(Writer::start(index.clone(), self.options.checkpoint_every));
+    /// Replays the log up to a height below the window: from the index's checkpoint when that is on the chain
+    /// still, else from genesis with an index that begins anew. Answers from where it was replayed.
+    pub(crate) fn replay_to(&mut self, height: Height) -> Result<Height, OpenError<H::Error>> {
+        // What waits for a checkpoint leaves the chain; only then does the checkpoint stand still.
+        self.abandon_writer();
+        let start = self.checkpoint_below(height);
+        let mut from = start.as_ref().map_or(Height(0), |start| start.block.height());
+        let mut replayed = self.replay_from(start, height);
+        if from > Height(0) && matches!(replayed, Err(OpenError::Broken { .. })) {
+            from = Height(0);
+            replayed = self.replay_from(None, height);
         }
-        let start = start_at_genesis(&self.beginning, &*self.log())?;
-        let (mut writer, index) = (self.writer.take(), self.index.clone());
-        let replayed = replay(&self.rules, &*self.log(), start, height, self.options.layers, &mut |floor| {
-            keep_until_indexed(&mut writer, index.as_deref(), floor)
-        });
         let replayed = replayed?;
-        self.writer = writer;
         self.state = replayed.state;
         self.trie = replayed.trie;
         *self.recent.write().expect(UNPOISONED) = replayed.recent;
-        Ok(())
+        Ok(from)
+    }
+
+    /// The state at the index's checkpoint, if it is not above `height`.
+    fn checkpoint_below(&self, height: Height) -> Option<Start> {
+        let index = self.index.as_ref()?;
+        let manifest = index.manifest().filter(|manifest| manifest.height <= height)?;
+        let block = self.log().block_at(manifest.height).ok().flatten();
+        let block = block.filter(|block| block.hash() == manifest.hash)?;
+        let state = index.load().ok().flatten()?;
+        Some(Start { block, state })
+    }
+
+    fn abandon_writer(&mut self) {
+        if let Some(mut writer) = self.writer.take() {
+            writer.abandon();
+        }
+    }
+
+    fn replay_from(&mut self, start: Option<Start>, height: Height) -> Result<Replayed, OpenError<H::Error>> {
+        self.abandon_writer();
+        let start = match start {
+            Some(start) => start,
+            None => {
+                if let Some(index) = &self.index {
+                    index.clear().map_err(OpenError::Index)?;
+                }
+                start_at_genesis(&self.beginning, &*self.log())?
+            }
+        };
+        let index = self.index.clone();
+        let mut writer = index.clone().map(|index| Writer::start(index, self.options.checkpoint_every));
+        let replayed = replay(&self.rules, &*self.log(), start, height, self.options.layers, &mut |floor| {
+            keep_until_indexed(&mut writer, index.as_deref(), floor)
+        });
+        self.writer = writer;
+        replayed
     }
 }
 
@@ -270,6 +311,9 @@ fn usable<H: BlockHistory>(
     genesis: B256,
     history: &H,
 ) -> Result<(Index<SledPages>, Option<Start>), Unusable> {
+    if let Some(failure) = noted_failure(folder) {
+        return Err(failure.into());
+    }
     let index = Index::open(SledPages::open(folder)?, genesis)?;
     let Some(manifest) = index.manifest() else {
         return Ok((index, None));
@@ -288,6 +332,7 @@ fn usable<H: BlockHistory>(
 
 /// Renames the folder; what was moved aside before is removed, so that at most one old index stays.
 fn move_aside(folder: &Path) -> std::io::Result<()> {
+    forget_failure(folder)?;
     if !folder.exists() {
         return Ok(());
     }

@@ -9,9 +9,12 @@
 //! Each value carries a checksum of its key and content, so that a flipped bit or a value under another's key
 //! is an error and not an answer. After the first error nothing may be asked of a store again (STO-5).
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use synod_types::hash::sha256;
+use synod_types::mutant;
 
 /// The most bytes of one value.
 pub(crate) const VALUE_LIMIT: usize = 24 * 1024;
@@ -49,9 +52,57 @@ pub enum StoreError {
     Damaged(&'static str),
 }
 
-/// Pages in sled.
+/// Whoever must know at once that the store failed.
+#[derive(Clone)]
+pub struct Alarm(Arc<dyn Fn(&StoreError) + Send + Sync>);
+
+impl Alarm {
+    /// Calls `sound` with the first failure, on the thread that met it.
+    pub fn new(sound: impl Fn(&StoreError) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sound))
+    }
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Alarm")
+    }
+}
+
+/// Pages in sled. The first failure is the last: it is noted beside the folder, so that the next start does
+/// not trust the folder, the alarm sounds, and every later call is refused with it (STO-5).
 #[derive(Debug)]
-pub(crate) struct SledPages(sled::Db);
+pub(crate) struct SledPages {
+    db: sled::Db,
+    note: PathBuf,
+    alarm: OnceLock<Alarm>,
+    failure: OnceLock<StoreError>,
+}
+
+/// The failure that an earlier process noted about the store in this folder.
+pub(crate) fn noted_failure(folder: &Path) -> Option<StoreError> {
+    std::fs::read_to_string(note_of(folder)).ok().map(StoreError::Failed)
+}
+
+/// Forgets that failure: the folder is another one now.
+pub(crate) fn forget_failure(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(note_of(folder)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn note_of(folder: &Path) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(".failed");
+    folder.with_file_name(name)
+}
 
 impl SledPages {
     /// Opens or creates the store in a folder.
@@ -66,24 +117,54 @@ impl SledPages {
             .flush_every_ms(None);
         let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
         let opened = opened.map_err(|_| StoreError::Failed("it panicked while it was opened".to_owned()))?;
-        Ok(Self(opened?))
+        Ok(Self { db: opened?, note: note_of(folder), alarm: OnceLock::new(), failure: OnceLock::new() })
+    }
+
+    /// From now on a failure sounds this alarm; one that there was already sounds it at once. (Before, while
+    /// the ledger opens, a failure only means that the store is made anew.)
+    pub(crate) fn arm(&self, alarm: Alarm) {
+        let alarm = self.alarm.get_or_init(|| alarm);
+        if let Some(failure) = self.failure.get() {
+            (alarm.0)(failure);
+        }
+    }
+
+    fn run<T>(&self, call: impl FnOnce(&sled::Db) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Some(failure) = self.failure.get().filter(|_| !mutant!("sto-5-go-on")) {
+            return Err(failure.clone());
+        }
+        let call = std::panic::AssertUnwindSafe(|| call(&self.db));
+        let answer = std::panic::catch_unwind(call);
+        let answer = answer.unwrap_or_else(|_| Err(StoreError::Failed("it panicked".to_owned())));
+        if let Err(error) = &answer
+            && self.failure.set(error.clone()).is_ok()
+        {
+            // A disk that does not even take the note is found out again.
+            let _unwritten = std::fs::write(&self.note, error.to_string());
+            if let Some(alarm) = self.alarm.get() {
+                (alarm.0)(error);
+            }
+        }
+        answer
     }
 }
 
 impl Pages for SledPages {
     fn page(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.get(key)?.map(|value| unseal(key, &value)).transpose()
+        self.run(|db| db.get(key)?.map(|value| unseal(key, &value)).transpose())
     }
 
     fn at_or_before(&self, lowest: &[u8], key: &[u8]) -> Result<Option<Page>, StoreError> {
-        let Some((key, value)) = self.0.range(lowest..=key).next_back().transpose()? else {
-            return Ok(None);
-        };
-        Ok(Some((key.to_vec(), unseal(&key, &value)?)))
+        self.run(|db| {
+            let Some((key, value)) = db.range(lowest..=key).next_back().transpose()? else {
+                return Ok(None);
+            };
+            Ok(Some((key.to_vec(), unseal(&key, &value)?)))
+        })
     }
 
     fn keys(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
-        self.0.scan_prefix(prefix).keys().map(|key| Ok(key?.to_vec())).collect()
+        self.run(|db| db.scan_prefix(prefix).keys().map(|key| Ok(key?.to_vec())).collect())
     }
 
     fn write(&self, batch: Vec<Write>) -> Result<(), StoreError> {
@@ -94,12 +175,11 @@ impl Pages for SledPages {
                 None => whole.remove(key),
             }
         }
-        Ok(self.0.apply_batch(whole)?)
+        self.run(|db| Ok(db.apply_batch(whole)?))
     }
 
     fn flush(&self) -> Result<(), StoreError> {
-        self.0.flush()?;
-        Ok(())
+        self.run(|db| Ok(db.flush().map(drop)?))
     }
 }
 
@@ -181,5 +261,72 @@ pub(crate) mod memory {
         fn flush(&self) -> Result<(), StoreError> {
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Mutex;
+
+    use synod_types::mutant;
+
+    use super::*;
+
+    /// A store with one good page, and what its alarm was told.
+    fn store(folder: &Path) -> (SledPages, Arc<Mutex<Vec<StoreError>>>) {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let told = heard.clone();
+        let pages = SledPages::open(folder).unwrap();
+        pages.arm(Alarm::new(move |error| told.lock().unwrap().push(error.clone())));
+        pages.write(vec![(b"good".to_vec(), Some(b"page".to_vec()))]).unwrap();
+        (pages, heard)
+    }
+
+    #[test]
+    fn sto_5_a_failure_before_the_alarm_was_armed_sounds_it_then() {
+        let home = tempfile::tempdir().unwrap();
+        let pages = SledPages::open(&home.path().join("index")).unwrap();
+        pages.db.insert(b"rotten", b"no checksum fits this").unwrap();
+        let failure = pages.page(b"rotten").unwrap_err();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let told = heard.clone();
+        pages.arm(Alarm::new(move |error| told.lock().unwrap().push(error.clone())));
+        assert_eq!(*heard.lock().unwrap(), [failure]);
+    }
+
+    #[test]
+    fn sto_5_the_mutant_that_goes_on_after_a_failure_dies() {
+        let sound = sto_5_the_first_failure_sounds_the_alarm_and_is_the_last_answer;
+        let died = std::panic::catch_unwind(|| mutant::with("sto-5-go-on", sound));
+        assert!(died.is_err() || !cfg!(feature = "mutants"));
+    }
+
+    #[test]
+    fn sto_5_the_first_failure_sounds_the_alarm_and_is_the_last_answer() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("index");
+        let (pages, heard) = store(&folder);
+        assert_eq!(pages.page(b"good").unwrap(), Some(b"page".to_vec()));
+        pages.db.insert(b"rotten", b"no checksum fits this").unwrap();
+        let failure = pages.page(b"rotten").unwrap_err();
+        assert_eq!(pages.page(b"good"), Err(failure.clone()));
+        assert_eq!(pages.write(Vec::new()), Err(failure.clone()));
+        assert_eq!(*heard.lock().unwrap(), std::slice::from_ref(&failure));
+        // The next process is told, until the folder was replaced.
+        assert_eq!(noted_failure(&folder), Some(StoreError::Failed(failure.to_string())));
+        forget_failure(&folder).unwrap();
+        forget_failure(&folder).unwrap();
+        assert_eq!(noted_failure(&folder), None);
+    }
+
+    #[test]
+    fn sto_5_a_panic_inside_the_store_is_a_failure() {
+        let home = tempfile::tempdir().unwrap();
+        let (pages, heard) = store(&home.path().join("index"));
+        let failed: Result<(), _> = pages.run(|_| panic!("inside sled"));
+        assert_eq!(failed, Err(StoreError::Failed("it panicked".to_owned())));
+        assert_eq!(heard.lock().unwrap().len(), 1);
+        assert!(pages.keys(b"").is_err());
     }
 }

@@ -220,6 +220,43 @@ fn pow_14_a_rewind_below_the_checkpoint_rebuilds_the_index() {
     check(&chain, &branch);
 }
 
+/// Deeper than the window, and not below the checkpoint: the state there is where the replay starts.
+#[test]
+fn pow_9_a_rewind_to_the_checkpoint_replays_from_it_and_keeps_the_index() {
+    let (_folder, index) = folder();
+    let mut blocks = indexed(&index);
+    let (mut chain, report) = start(log_of(&blocks), &index);
+    let checkpoint = report.replayed_from;
+    // Two more blocks leave the window, which is one too few for another checkpoint.
+    blocks.extend(extend(&mut chain, 2, 0));
+    let to = checkpoint.0 as usize + 1;
+    let rewound = chain.rewind(&blocks[to - 1].hash()).unwrap();
+    assert_eq!((rewound.replayed, rewound.replayed_from), (true, checkpoint));
+    check(&chain, &blocks[..to]);
+    let branch = [blocks[..to].to_vec(), extend(&mut chain, 20, 1)].concat();
+    check(&chain, &branch);
+    chain.close();
+    let (chain, report) = start(log_of(&branch), &index);
+    assert!(matches!(report.index, IndexFound::Used { .. }), "{report:?}");
+    check(&chain, &branch);
+}
+
+/// STO-5: a process that met a failure in the index leaves a note, and the next start makes the index anew.
+#[test]
+fn sto_5_an_index_that_failed_is_rebuilt_at_the_next_start() {
+    let (folder, index) = folder();
+    let blocks = indexed(&index);
+    std::fs::write(folder.path().join("index.failed"), "the index failed (the disk)").unwrap();
+    let (chain, report) = start(log_of(&blocks), &index);
+    let IndexFound::Rebuilt { reason } = report.index else { panic!("{:?}", report.index) };
+    assert!(reason.to_string().contains("the disk"), "{reason}");
+    assert_eq!(report.replayed_from, Height(0));
+    check(&chain, &blocks);
+    chain.close();
+    let (_, report) = start(log_of(&blocks), &index);
+    assert!(matches!(report.index, IndexFound::Used { .. }), "{report:?}");
+}
+
 /// Three blocks down and up again on another branch, within the window.
 fn reorganise() {
     let (_folder, index) = folder();

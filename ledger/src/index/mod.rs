@@ -35,7 +35,7 @@ use crate::chain::UNPOISONED;
 use crate::reader::HistoryEntry;
 use crate::recent::Executed;
 use crate::state::{Account, Loading, Record, RecordKey, State, System, View};
-use crate::store::{Pages, StoreError, VALUE_LIMIT, Write};
+use crate::store::{Alarm, Pages, SledPages, StoreError, VALUE_LIMIT, Write};
 
 const FORMAT: u32 = 1;
 const MANIFEST_KEY: &[u8] = b"manifest";
@@ -77,6 +77,13 @@ pub(crate) struct Index<P> {
     genesis: B256,
     /// Held for reading while a question is answered, so that no page it needs is removed.
     manifest: RwLock<Option<Manifest>>,
+}
+
+impl Index<SledPages> {
+    /// Lets the store's first failure sound an alarm (STO-5).
+    pub(crate) fn arm(&self, alarm: Alarm) {
+        self.pages.arm(alarm);
+    }
 }
 
 impl<P: Pages> Index<P> {

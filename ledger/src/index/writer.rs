@@ -67,6 +67,12 @@ impl Writer {
         self.waiting = refused.unwrap_or_default();
     }
 
+    /// Ends the thread without what was collected: those blocks leave the chain.
+    pub(crate) fn abandon(&mut self) {
+        self.waiting.clear();
+        self.finish();
+    }
+
     /// Writes what was collected, and ends the thread.
     pub(crate) fn finish(&mut self) {
         if let Some(jobs) = self.jobs.take() {
