@@ -7,8 +7,9 @@
 //! refused block leaves no trace. **Durable** is what [`Ledger::commit`] returned a proof for; what was
 //! appended before it may be gone after a power cut.
 //!
-//! **A rewind** takes blocks off newest first, each with its diff. One that goes below the window throws the
-//! index away, starts again from genesis and replays the log; it works, and takes as long as it takes.
+//! **A rewind** takes blocks off newest first, each with its diff. One that goes below the window starts again
+//! from the index's checkpoint if that is not above its target, else from genesis without the index, and
+//! replays the log; it works, and takes as long as it takes.
 
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
@@ -123,6 +124,8 @@ pub struct Rewound {
     pub blocks: Vec<Block>,
     /// Whether it went below the window, so that the state was replayed.
     pub replayed: bool,
+    /// From which height it was replayed; the head's when it was not.
+    pub replayed_from: Height,
 }
 
 /// A block that was built and not appended.
@@ -201,9 +204,18 @@ impl<H: BlockHistory> Ledger<H> {
             let parent = block.header.parent;
             return Err(Refused::NotOnHead { parent, head }.into());
         }
-        block.check_body().map_err(Refused::Body)?;
-        let proposal = self.proposal_of(block, door)?;
-        let outcome = self.execute(proposal);
+        let (body, outcome) = beside(
+            block.transactions.len() >= WORTH_A_THREAD,
+            || block.check_body(),
+            || {
+                Ok::<_, Refused>({
+                    let proposal = self.proposal_of(block, door)?;
+                    self.execute(proposal)
+                })
+            },
+        );
+        body.map_err(Refused::Body)?;
+        let outcome = outcome?;
         if let Some((transaction, reason)) = outcome.left_out.first() {
             return Err(Refused::LeftOut { id: transaction.id(), reason: Box::new(reason.clone()) }.into());
         }
@@ -227,16 +239,17 @@ impl<H: BlockHistory> Ledger<H> {
         let height = self.height_of(to).map_err(OpenError::History)?.ok_or(RewindError::NotOnChain(*to))?;
         let blocks = self.blocks_above(height)?;
         if blocks.is_empty() {
-            return Ok(Rewound { blocks, replayed: false });
+            return Ok(Rewound { blocks, replayed: false, replayed_from: height });
         }
         self.log().rewind(height).map_err(OpenError::History)?;
         let replayed = height < self.recent.read().expect(UNPOISONED).floor().height();
+        let mut replayed_from = height;
         if replayed {
-            self.replay_to(height)?;
+            replayed_from = self.replay_to(height)?;
         } else {
             self.drop_layers(height);
         }
-        Ok(Rewound { blocks, replayed })
+        Ok(Rewound { blocks, replayed, replayed_from })
     }
 
     /// Makes everything so far durable: one group commit.
@@ -244,7 +257,10 @@ impl<H: BlockHistory> Ledger<H> {
     /// # Errors
     /// The log's; then the ledger must not be used again (GEN-4).
     pub fn commit(&mut self) -> Result<H::Durable, H::Error> {
-        self.log().commit()
+        let sync = self.log().write()?;
+        // Readers share the log's lock and must not wait for a disk's sync.
+        let synced = sync.map_or(Ok(()), |sync| sync());
+        self.log().finish_commit(synced)
     }
 
     /// One step of preparing the log's next space, for idle moments; true while there is more to do.
@@ -255,8 +271,8 @@ impl<H: BlockHistory> Ledger<H> {
         self.log().prepare()
     }
 
-    /// Why the index is not written any more, if it is not. The ledger goes on without it; a restart builds
-    /// it anew.
+    /// Why the index is not written any more, if it is not. Whoever runs the ledger hears of it through
+    /// [`Options::on_index_failure`] and stops; a restart builds the index anew (STO-5).
     pub fn index_failure(&self) -> Option<&StoreError> {
         self.writer.as_ref().and_then(Writer::failure)
     }
@@ -398,6 +414,25 @@ pub(crate) fn keep_until_indexed(
         }
         _ => floor.height(),
     }
+}
+
+/// With fewer transactions, a thread costs more than it saves.
+const WORTH_A_THREAD: usize = 128;
+
+/// Two computations that do not depend on each other, the first on a thread of its own if that is worth it.
+fn beside<A: Send, B>(
+    threaded: bool,
+    first: impl FnOnce() -> A + Send,
+    second: impl FnOnce() -> B,
+) -> (A, B) {
+    if !threaded {
+        return (first(), second());
+    }
+    std::thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second();
+        (first.join().expect("it does not panic"), second)
+    })
 }
 
 pub(crate) const UNPOISONED: &str = "a thread that panicked with the ledger's lock stops the process";

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use synod_types::codec::DecodeError;
 use synod_types::{Block, BlockHash, Genesis, Height};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError, PendingSync};
 use crate::execution::genesis_block;
 use crate::log::blocks::{BlockLog, BlockLogError, Tip};
 use crate::log::{Durable, LogError};
@@ -27,6 +27,25 @@ pub trait BlockHistory {
 
     /// Makes the open group durable.
     fn commit(&mut self) -> Result<Self::Durable, Self::Error>;
+
+    /// Writes the open group, and answers the sync that it still needs: [`BlockHistory::finish_commit`] must be
+    /// told how that went, and nothing but reads may come between. So whoever shares the history behind a lock
+    /// need not hold the lock while the disk syncs.
+    ///
+    /// # Errors
+    /// The log's.
+    fn write(&mut self) -> Result<Option<PendingSync>, Self::Error> {
+        Ok(None)
+    }
+
+    /// Ends what [`BlockHistory::write`] began.
+    ///
+    /// # Errors
+    /// The log's; a sync that failed stops it (GEN-4).
+    fn finish_commit(&mut self, synced: Result<(), DiskError>) -> Result<Self::Durable, Self::Error> {
+        debug_assert!(synced.is_ok(), "whoever has no pending sync cannot fail in it");
+        self.commit()
+    }
 
     /// The height of the top block; 0 when there is none.
     fn height(&self) -> Height;
@@ -122,7 +141,17 @@ impl<D: Disk> BlockHistory for LoggedHistory<D> {
     }
 
     fn commit(&mut self) -> Result<Durable, HistoryError> {
-        let durable = self.log.commit()?;
+        let sync = self.write()?;
+        let synced = sync.map_or(Ok(()), |sync| sync());
+        self.finish_commit(synced)
+    }
+
+    fn write(&mut self) -> Result<Option<PendingSync>, HistoryError> {
+        Ok(self.log.write()?)
+    }
+
+    fn finish_commit(&mut self, synced: Result<(), DiskError>) -> Result<Durable, HistoryError> {
+        let durable = self.log.finish_commit(synced)?;
         self.committed = self.tip.height;
         self.staged.clear();
         Ok(durable)

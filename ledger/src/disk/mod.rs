@@ -21,10 +21,13 @@ use std::io;
 pub use real::{LOCK_NAME, RealDisk, RealFile};
 pub use sim::{Choices, Faults, Image, PowerCut, SimDisk, SimFile};
 
+/// A sync that stands between a write and its being durable, to be run once, without the log that wrote.
+pub type PendingSync = Box<dyn FnOnce() -> Result<(), DiskError>>;
+
 /// One folder of flat names.
 pub trait Disk {
     /// An open file.
-    type File: DiskFile + fmt::Debug;
+    type File: DiskFile + fmt::Debug + 'static;
 
     /// The names in the folder, in no particular order.
     fn list(&self) -> Result<Vec<String>, DiskError>;

@@ -18,6 +18,7 @@
 
 pub mod bench;
 pub mod blocks;
+mod divide;
 mod error;
 mod frames;
 pub mod journal;

@@ -184,7 +184,7 @@ pub(super) fn write_zeros<F: DiskFile>(
 /// Writes a good frame once more over itself and syncs it: equal bytes, so that no tear can harm them.
 fn write_again<D: Disk>(disk: &D, number: FrameNumber, place: Place) -> Result<(), LogError> {
     let segment = open_segment(disk, place.segment)?;
-    let payload = read_frame(&segment.file, number, place)?;
+    let payload = read_frame(&*segment.file, number, place)?;
     let mut header = vec![0; super::layout::FRAME_HEADER];
     segment.file.read_at(place.offset as u64, &mut header)?;
     let header = FrameHeader::decode(&header).ok_or(LogError::Damaged {

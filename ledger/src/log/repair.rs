@@ -111,6 +111,14 @@ impl<D: Disk> DamagedLog<D> {
         self.disk
     }
 
+    pub(super) fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    pub(super) fn options(&self) -> &LogOptions {
+        &self.options
+    }
+
     /// Gives up the first damaged frame and everything behind it, for a block log whose frames no peer can
     /// rebuild: the blocks come back by sync. A votes log must never forget, and has no such way out.
     pub(super) fn discard_from_damage(self) -> Result<Opened<D>, LogError> {
@@ -209,6 +217,6 @@ impl<'a, D: Disk> Layout<'a, D> {
 }
 
 fn blank_from<F: DiskFile>(segment: &Segment<F>, from: u64, options: &LogOptions) -> Result<(), DiskError> {
-    super::open::write_zeros(&segment.file, from as usize, segment.bytes(), options)?;
+    super::open::write_zeros(&*segment.file, from as usize, segment.bytes(), options)?;
     segment.file.sync_data()
 }

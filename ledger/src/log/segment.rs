@@ -5,6 +5,8 @@
 //! commit waits for a whole segment. The file gets its name when it is complete: a `.seg` is whole, a `.new`
 //! is thrown away at boot.
 
+use std::sync::Arc;
+
 use super::LogOptions;
 use super::error::LogError;
 use super::layout::{SECTOR, SEGMENT_BYTES, SEGMENT_HEADER, SEGMENT_HEADERS, SegmentHeader, segment_salt};
@@ -17,7 +19,8 @@ const NEW_SUFFIX: &str = ".new";
 #[derive(Debug)]
 pub(super) struct Segment<F> {
     pub(super) header: SegmentHeader,
-    pub(super) file: F,
+    /// Shared with a sync that is under way.
+    pub(super) file: Arc<F>,
 }
 
 impl<F> Segment<F> {
@@ -85,7 +88,7 @@ impl<F: DiskFile> Preparation<F> {
     }
 
     pub(super) fn into_segment(self) -> Segment<F> {
-        Segment { header: self.header, file: self.file }
+        Segment { header: self.header, file: Arc::new(self.file) }
     }
 }
 
@@ -112,7 +115,7 @@ pub(super) fn open_segment<D: Disk>(disk: &D, number: u32) -> Result<Segment<D::
             read => read?,
         }
         if let Some(header) = SegmentHeader::decode(&bytes).filter(|header| header.segment == number) {
-            return Ok(Segment { header, file });
+            return Ok(Segment { header, file: Arc::new(file) });
         }
     }
     Err(LogError::Unreadable { file: name, what: "both its headers are bad" })

@@ -1,15 +1,17 @@
 //! A block log with damage in its middle: which blocks are lost, and how they come back.
 //!
 //! The frame before a damaged run tells where the chain stood, the frame behind it names its first block's
-//! parent. If as many frames are lost as there are heights between, each held one block, and any peer has
-//! them. The repair is checked by the frames' chain of hashes, so that a peer cannot lie.
+//! parent. Every good frame's blocks are known by hash here, so that the chain below the last good tip can be
+//! followed down to the first block that is lost ([`super::lost`]). The repair is checked by hashes alone, so
+//! that a peer cannot lie.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use synod_types::{BlockHash, Height};
 
 use super::record::{Record, Tip, encode_all};
-use super::{BlockLog, BlockLogError, OpenedBlocks};
+use super::{BlockLog, BlockLogError, OpenedBlocks, StoredBlock};
 use crate::disk::Disk;
 use crate::log::{DamagedLog, FrameNumber, LogOptions, Opened, Report};
 
@@ -42,6 +44,19 @@ impl LostBlocks {
 pub struct DamagedBlockLog<D: Disk> {
     log: DamagedLog<D>,
     lost: Vec<LostBlocks>,
+    held: BTreeMap<BlockHash, Held>,
+    /// Blocks that the log never had: those on which a snapshot or a trim let it begin.
+    bases: BTreeSet<BlockHash>,
+    tip: Option<Tip>,
+}
+
+/// A block in a good frame.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    parent: BlockHash,
+    frame: FrameNumber,
+    /// The record's first byte in the payload.
+    at: usize,
 }
 
 impl<D: Disk> DamagedBlockLog<D> {
@@ -62,7 +77,10 @@ impl<D: Disk> DamagedBlockLog<D> {
                 }),
             });
         }
-        Ok(DamagedBlockLog { log, lost })
+        let mut damaged =
+            DamagedBlockLog { log, lost, held: BTreeMap::new(), bases: BTreeSet::new(), tip: None };
+        damaged.take_stock()?;
+        Ok(damaged)
     }
 
     /// What is still lost, in the order of the log.
@@ -75,16 +93,18 @@ impl<D: Disk> DamagedBlockLog<D> {
         self.log.report()
     }
 
+    /// Where the chain stands after the last good frame; `None` when no frame is good.
+    pub fn tip(&self) -> Option<Tip> {
+        self.tip
+    }
+
     /// Writes the records of a lost run back, one slice of records for each frame.
     ///
     /// # Errors
     /// [`crate::log::LogError::WrongRepair`] unless the chain of hashes confirms every byte; nothing is written then.
     pub fn repair(&mut self, first: FrameNumber, frames: &[&[Record<'_>]]) -> Result<(), BlockLogError> {
         let payloads: Vec<Vec<u8>> = frames.iter().map(|records| encode_all(records)).collect();
-        let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-        self.log.repair(first, &slices)?;
-        self.lost.retain(|lost| lost.first != first);
-        Ok(())
+        self.write_back(first, &payloads)
     }
 
     /// Reads the log again: whole when everything was repaired.
@@ -99,6 +119,75 @@ impl<D: Disk> DamagedBlockLog<D> {
             Opened::Whole(frames, _) => BlockLog::open_existing(frames.into_disk(), options),
             Opened::Damaged(log) => BlockLog::open_existing(log.into_disk(), options),
         }
+    }
+
+    pub(super) fn frames(&self) -> &DamagedLog<D> {
+        &self.log
+    }
+
+    pub(super) fn write_back(
+        &mut self,
+        first: FrameNumber,
+        payloads: &[Vec<u8>],
+    ) -> Result<(), BlockLogError> {
+        let slices: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+        self.log.repair(first, &slices)?;
+        self.lost.retain(|lost| lost.first != first);
+        Ok(())
+    }
+
+    /// The block below one that a good frame holds.
+    pub(super) fn held_below(&self, tip: Tip) -> Option<Tip> {
+        let height = Height(tip.height.0.checked_sub(1)?);
+        self.held.get(&tip.hash).map(|held| Tip { height, hash: held.parent })
+    }
+
+    /// Whether the log never held this block nor any below it: the genesis block, or a snapshot's.
+    pub(super) fn is_base(&self, tip: Tip) -> bool {
+        tip.height == Height(0) || self.is_snapshot(tip)
+    }
+
+    pub(super) fn is_snapshot(&self, tip: Tip) -> bool {
+        self.bases.contains(&tip.hash)
+    }
+
+    /// A block of a good frame.
+    pub(super) fn held(&self, hash: BlockHash) -> Result<Option<StoredBlock>, BlockLogError> {
+        let Some(held) = self.held.get(&hash) else { return Ok(None) };
+        let payload = self.log.read(held.frame)?;
+        match payload.get(held.at..).and_then(Record::decode) {
+            Some((Record::Appended { block, parent, bytes }, _)) if block.hash == hash => {
+                Ok(Some(StoredBlock { block, parent, bytes: bytes.to_vec() }))
+            }
+            _ => Err(BlockLogError::Undecodable { frame: held.frame }),
+        }
+    }
+
+    /// Notes what the good frames hold.
+    fn take_stock(&mut self) -> Result<(), BlockLogError> {
+        let span = self.log.span();
+        for number in span.start.0..span.end.0 {
+            let frame = FrameNumber(number);
+            if self.log.damage().iter().any(|damage| damage.holds(frame)) {
+                continue;
+            }
+            let payload = self.log.read(frame)?;
+            let records = Record::decode_all(&payload).ok_or(BlockLogError::Undecodable { frame })?;
+            for (at, record) in records {
+                match record {
+                    Record::Appended { block, parent, .. } => {
+                        self.held.insert(block.hash, Held { parent, frame, at });
+                        if frame == span.start && at == 0 && frame > FrameNumber(1) {
+                            self.bases.insert(parent);
+                        }
+                    }
+                    Record::Restarted(base) => drop(self.bases.insert(base.hash)),
+                    Record::Rewound(_) => {}
+                }
+                self.tip = Some(record.tip());
+            }
+        }
+        Ok(())
     }
 }
 

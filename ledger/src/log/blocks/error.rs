@@ -38,6 +38,12 @@ pub enum BlockLogError {
         /// The frame.
         frame: FrameNumber,
     },
+    /// A block that a damaged frame held was not given back yet.
+    #[error("the block at height {height} is lost, and no peer has given it yet")]
+    StillLost {
+        /// Its height.
+        height: Height,
+    },
     /// The log's index and the log disagree, which is a fault of this program.
     #[error("the block at height {height} is not where the index says: restart the node and report this")]
     Misplaced {

@@ -11,18 +11,20 @@
 mod damaged;
 mod error;
 mod index;
+mod lost;
 mod record;
 mod view;
 
 pub use damaged::{DamagedBlockLog, LostBlocks};
 pub use error::BlockLogError;
+pub use lost::{Fetched, FetchedBlocks};
 pub use record::{Record, Tip};
 
 use synod_types::{BlockHash, Height};
 
 use super::open::is_missing;
-use super::{Durable, FrameLog, FrameNumber, LogOptions, Opened, Report, create, open_with};
-use crate::disk::Disk;
+use super::{Durable, FrameLog, FrameNumber, LogError, LogOptions, Opened, Report, create, open_with};
+use crate::disk::{Disk, DiskError, PendingSync};
 use index::BlockPlace;
 use view::{Staged, View};
 
@@ -59,10 +61,20 @@ pub struct BlockLog<D: Disk> {
 impl<D: Disk> BlockLog<D> {
     /// Opens the folder's block log, or creates it when there never was one.
     pub fn open(disk: D, options: LogOptions) -> Result<OpenedBlocks<D>, BlockLogError> {
+        Self::open_and_show(disk, options, &mut |_| {})
+    }
+
+    /// The same, and shows `visit` every record while the log is being read, so that nobody has to read it
+    /// twice. If the log turns out damaged, records are missing from what was shown.
+    pub fn open_and_show(
+        disk: D,
+        options: LogOptions,
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<OpenedBlocks<D>, BlockLogError> {
         if is_missing(&disk, &options)? {
             return Ok(OpenedBlocks::Whole(Self::create(disk, options)?, Report::default()));
         }
-        Self::open_existing(disk, options)
+        Self::open_existing_and_show(disk, options, visit)
     }
 
     /// Creates an empty block log.
@@ -73,10 +85,18 @@ impl<D: Disk> BlockLog<D> {
 
     /// Opens a block log; [`LogError::Missing`](super::LogError::Missing) when there is none.
     pub fn open_existing(disk: D, options: LogOptions) -> Result<OpenedBlocks<D>, BlockLogError> {
+        Self::open_existing_and_show(disk, options, &mut |_| {})
+    }
+
+    fn open_existing_and_show(
+        disk: D,
+        options: LogOptions,
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<OpenedBlocks<D>, BlockLogError> {
         let (mut view, mut refused) = (View::default(), None);
         let opened = open_with(disk, options, &mut |frame, payload| {
             if refused.is_none() {
-                refused = view.replay(frame, payload).err();
+                refused = view.replay_and_show(frame, payload, visit).err();
             }
         })?;
         match (opened, refused) {
@@ -137,11 +157,34 @@ impl<D: Disk> BlockLog<D> {
     /// # Errors
     /// After a full disk what was staged is still staged; after any other error the log has stopped.
     pub fn commit(&mut self) -> Result<Durable, BlockLogError> {
+        let sync = self.write()?;
+        let synced = sync.map_or(Ok(()), |sync| sync());
+        self.finish_commit(synced)
+    }
+
+    /// The first half of a commit: writes the frame, and answers the sync that it needs. Until
+    /// [`BlockLog::finish_commit`] hears how the sync went, the log can only be read.
+    ///
+    /// # Errors
+    /// As [`BlockLog::commit`].
+    pub fn write(&mut self) -> Result<Option<PendingSync>, BlockLogError> {
+        if self.staged.is_empty() {
+            return Ok(None);
+        }
+        self.frames.append(self.staged.payload())?;
+        Ok(self.frames.pending_sync())
+    }
+
+    /// The second half: what was written is durable, and the view changes.
+    ///
+    /// # Errors
+    /// Any error stops the log for good (GEN-4).
+    pub fn finish_commit(&mut self, synced: Result<(), DiskError>) -> Result<Durable, BlockLogError> {
         if self.staged.is_empty() {
             return Ok(self.frames.durable());
         }
-        let frame = self.frames.append(self.staged.payload())?;
-        let durable = self.frames.commit()?;
+        let frame = self.frames.next_frame();
+        let durable = self.frames.finish_commit(synced)?;
         let staged = std::mem::take(&mut self.staged);
         self.view.replay(frame, staged.payload())?;
         Ok(durable)
@@ -220,6 +263,9 @@ impl<D: Disk> BlockLog<D> {
     }
 
     fn stage(&mut self, record: &Record<'_>) -> Result<(), BlockLogError> {
+        if self.frames.has_pending() {
+            return Err(LogError::Uncommitted.into());
+        }
         self.staged.add(&self.view, record, self.frames.largest_payload())
     }
 

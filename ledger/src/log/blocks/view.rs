@@ -24,8 +24,22 @@ impl View {
 
     /// Applies a frame's records. Boot and commit both come through here, so that they cannot differ.
     pub(super) fn replay(&mut self, frame: FrameNumber, payload: &[u8]) -> Result<(), BlockLogError> {
+        self.replay_and_show(frame, payload, &mut |_| {})
+    }
+
+    /// The same, and shows each record once it is applied.
+    pub(super) fn replay_and_show(
+        &mut self,
+        frame: FrameNumber,
+        payload: &[u8],
+        visit: &mut dyn FnMut(&Record<'_>),
+    ) -> Result<(), BlockLogError> {
         let records = Record::decode_all(payload).ok_or(BlockLogError::Undecodable { frame })?;
-        records.into_iter().try_for_each(|(at, record)| self.apply(frame, at, &record))
+        for (at, record) in records {
+            self.apply(frame, at, &record)?;
+            visit(&record);
+        }
+        Ok(())
     }
 
     /// A log may start anywhere after a trim, so the first record is taken at its word; from then on each one
