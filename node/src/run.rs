@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::config::{Config, ConfigError};
 use crate::driver::{Node, NodeError, Reason};
 use crate::identity::Password;
@@ -37,11 +39,19 @@ pub fn run(config: Config, password: Option<Password>, log_file: Option<&Path>) 
     logging::start(&config.log, log_file)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let reason = runtime.block_on(async {
-        let node = Node::start(config, password).await?;
+        let mut signals = Signals::new()?;
+        // A start may take long: a damaged block log waits for peers that have what is lost.
+        let node = tokio::select! {
+            node = Node::start(config, password) => node?,
+            () = signals.next() => return Ok(Reason::Asked),
+        };
         let stop = node.stopper();
-        let signals = stop_on_signals(stop)?;
+        let waiting = tokio::spawn(async move {
+            signals.next().await;
+            stop();
+        });
         let reason = node.run().await;
-        signals.abort();
+        waiting.abort();
         Ok::<_, RunError>(reason)
     });
     // Without a file the log is standard error, where whoever called tells the same.
@@ -54,15 +64,21 @@ pub fn run(config: Config, password: Option<Password>, log_file: Option<&Path>) 
     }
 }
 
-fn stop_on_signals(stop: impl Fn() + Send + 'static) -> std::io::Result<tokio::task::JoinHandle<()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(tokio::spawn(async move {
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        stop();
-    }))
+    }
 }

@@ -109,7 +109,7 @@ struct Group {
 impl<D> Execution<D>
 where
     D: Disk + Send + 'static,
-    D::File: Send,
+    D::File: Send + Sync,
 {
     /// Starts the thread. Everything that it was told before the end is durable when it ends.
     ///

@@ -3,9 +3,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synod_ledger::BlockHistory;
-use synod_ledger::disk::{Disk, DiskError, DiskFile, RealDisk, RealFile};
+use synod_ledger::disk::{Disk, DiskError, DiskFile, PendingSync, RealDisk, RealFile};
 use synod_ledger::history::{HistoryError, LoggedHistory};
 use synod_ledger::log::Durable;
+use synod_ledger::log::blocks::Record;
+use synod_types::block::HEADER_LENGTH;
+use synod_types::codec::{self, DecodeError};
 use synod_types::{Block, BlockHash, Header, Height};
 
 /// Blocks off the chain that a start looks at.
@@ -51,15 +54,39 @@ impl<D: Disk> SharedBlocks<D> {
         let off = stored.filter(|stored| !blocks.log().is_on_chain(stored.block));
         off.map(|stored| Ok(Block::from_bytes(&stored.bytes)?.header)).collect()
     }
+}
 
-    /// The headers of the chain from height 1 to the tip.
+/// The headers of the chain from height 1 to the tip, gathered while the log is read at the start: reading a
+/// million blocks a second time, only for their first 80 bytes, would take longer than everything else.
+#[derive(Debug, Default)]
+pub(super) struct HeaderChain {
+    headers: Vec<Header>,
+    unreadable: Option<DecodeError>,
+}
+
+impl HeaderChain {
+    /// Follows the log's next record.
+    pub(super) fn follow(&mut self, record: &Record<'_>) {
+        match record {
+            Record::Appended { bytes, .. } => {
+                let header = bytes.get(..HEADER_LENGTH).unwrap_or_default();
+                match codec::decode::<Header, HEADER_LENGTH>(header) {
+                    Ok(header) => self.headers.push(header),
+                    Err(error) => self.unreadable = self.unreadable.take().or(Some(error)),
+                }
+            }
+            Record::Rewound(to) => self.headers.truncate(usize::try_from(to.height.0).unwrap_or(usize::MAX)),
+            // The chain below is not in the log any more; a chain begins at height 1 or is refused by its reader.
+            Record::Restarted(_) => self.headers.clear(),
+        }
+    }
+
+    /// The headers.
     ///
     /// # Errors
-    /// [`HistoryError`].
-    pub(super) fn headers(&self) -> Result<Vec<Header>, HistoryError> {
-        let blocks = self.lock();
-        let header = |height| Ok(blocks.block_at(Height(height))?.expect("it is not above the tip").header);
-        (1..=blocks.height().0).map(header).collect()
+    /// [`HistoryError::Decode`] when a block of the log does not begin with one.
+    pub(super) fn finish(self) -> Result<Vec<Header>, HistoryError> {
+        self.unreadable.map_or(Ok(self.headers), |error| Err(error.into()))
     }
 }
 
@@ -76,7 +103,18 @@ impl<D: Disk> BlockHistory for SharedBlocks<D> {
     }
 
     fn commit(&mut self) -> Result<Durable, HistoryError> {
-        self.lock().commit()
+        let sync = self.lock().write()?;
+        // Readers must not wait for the disk.
+        let synced = sync.map_or(Ok(()), |sync| sync());
+        self.lock().finish_commit(synced)
+    }
+
+    fn write(&mut self) -> Result<Option<PendingSync>, HistoryError> {
+        self.lock().write()
+    }
+
+    fn finish_commit(&mut self, synced: Result<(), DiskError>) -> Result<Durable, HistoryError> {
+        self.lock().finish_commit(synced)
     }
 
     fn height(&self) -> Height {

@@ -10,7 +10,7 @@
 //! - `execution`: the thread that owns the ledger. `history`, `records`: its disks.
 //! - `door`: the pool's door. `mining`, `templates`: the node's own miner, and outside ones.
 //! - `chain`, `backend`: what readers and RPC see.
-//! - `stop`: how it ends.
+//! - `repair`: what comes first when the block log is damaged. `stop`: how it ends.
 
 mod backend;
 mod chain;
@@ -26,6 +26,7 @@ mod outlet;
 mod peers;
 mod records;
 mod refusals;
+mod repair;
 mod start;
 mod stop;
 mod templates;

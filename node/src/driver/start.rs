@@ -11,8 +11,8 @@ use synod_consensus::{Durable, Replica};
 use synod_ledger::history::{HistoryError, LoggedHistory};
 use synod_ledger::log::blocks::{BlockLog, BlockLogError, OpenedBlocks};
 use synod_ledger::log::{LogOptions, Salt};
-use synod_ledger::{Ledger, OpenError, Options};
-use synod_types::{Genesis, SecretKey};
+use synod_ledger::{Alarm, IndexFound, Ledger, OpenError, Options};
+use synod_types::{Genesis, Header, SecretKey};
 use tokio::sync::watch;
 
 use super::backend::NodeBackend;
@@ -20,13 +20,14 @@ use super::chain::Chain;
 use super::clock::Clock;
 use super::door::{Door, Parts};
 use super::execution::{COMMAND_QUEUE, Execution};
-use super::history::{NodeDisk, SharedBlocks};
+use super::history::{HeaderChain, NodeDisk, SharedBlocks};
 use super::metrics::{MinersFigures, NodeFigures};
 use super::mining::OwnMiner;
 use super::ordering::{self, Ordering};
 use super::outlet::PowOutlet;
 use super::peers::PeerTable;
 use super::records::{DiskRecords, RecordsError};
+use super::repair::{self, Repair};
 use super::stop::{Reason, Stop};
 use super::wire::{Reader, TipBits, Writer};
 use crate::config::{Config, ConfigError};
@@ -65,8 +66,8 @@ pub enum NodeError {
     /// The block log.
     #[error("blocks/: {0}")]
     BlockLog(#[from] BlockLogError),
-    /// The block log is damaged in its middle, where only peers can repair it.
-    #[error("blocks/: damaged in its middle ({0}); nothing of it is served")]
+    /// The block log is damaged in its middle, and the repair from peers cannot go on.
+    #[error("blocks/: damaged in its middle, and not repaired: {0}")]
     Damaged(String),
     /// The ledger does not start from its log.
     #[error("blocks/: {0}")]
@@ -153,8 +154,9 @@ impl Node {
             tracing::warn!("{warning}");
         }
 
-        let stores = open_stores(&config, &genesis)?;
-        let (headers, undone) = (stores.blocks.headers()?, stores.blocks.undone()?);
+        let (log, headers) = open_block_log(&config, &home, &genesis, &key).await?;
+        let stores = open_stores(&config, &genesis, log, &stop)?;
+        let undone = stores.blocks.undone()?;
         let chain = Arc::new(Chain::new(stores.ledger.reader(), stores.blocks.clone(), &headers));
         let (network, events) =
             network::start(network_config(&config, &genesis, &key)?, &mut registry).await?;
@@ -316,27 +318,57 @@ fn random<const N: usize>() -> Result<[u8; N], NodeError> {
     Ok(bytes)
 }
 
-fn open_stores(config: &Config, genesis: &Genesis) -> Result<Stores, NodeError> {
-    let blocks_disk = open_disk(&config.folder.join("blocks"), config.storage.sync)?;
-    let log = match BlockLog::open(blocks_disk, LogOptions::blocks(Salt(random()?)))? {
-        OpenedBlocks::Whole(log, report) => {
-            tracing::info!(?report, "the block log is whole");
-            log
+/// Opens the block log, with the headers of its chain; one that is damaged in its middle is repaired from peers first.
+async fn open_block_log(
+    config: &Config,
+    home: &Home,
+    genesis: &Genesis,
+    key: &SecretKey,
+) -> Result<(BlockLog<NodeDisk>, Vec<Header>), NodeError> {
+    let folder = config.folder.join("blocks");
+    repair::finish_replacement(&folder)?;
+    loop {
+        let options = LogOptions::blocks(Salt(random()?));
+        let (disk, mut headers) = (open_disk(&folder, config.storage.sync)?, HeaderChain::default());
+        match BlockLog::open_and_show(disk, options, &mut |record| headers.follow(record))? {
+            OpenedBlocks::Whole(log, report) => {
+                tracing::info!(?report, "the block log is whole");
+                return Ok((log, headers.finish()?));
+            }
+            OpenedBlocks::Damaged(damaged) => {
+                Repair { config, home, genesis, key, options }.run(damaged).await?;
+            }
         }
-        OpenedBlocks::Damaged(damaged) => {
-            return Err(NodeError::Damaged(format!("{:?}", damaged.lost())));
-        }
-    };
+    }
+}
+
+fn open_stores(
+    config: &Config,
+    genesis: &Genesis,
+    log: BlockLog<NodeDisk>,
+    stop: &Stop,
+) -> Result<Stores, NodeError> {
     let blocks = SharedBlocks::new(LoggedHistory::new(log, genesis));
-    let options = Options { index: Some(config.folder.join("index")), ..Options::new(random()?) };
+    let stop = stop.clone();
+    let options = Options {
+        index: Some(config.folder.join("index")),
+        // sled's memory may be half changed after an error: only a restart, which rebuilds it, is safe (STO-5).
+        on_index_failure: Alarm::new(move |error| stop.fail(format!("index/: {error}"))),
+        ..Options::new(random()?)
+    };
     let (ledger, report) = Ledger::open(genesis.clone(), blocks.clone(), options)?;
+    if let IndexFound::Rebuilt { reason } = &report.index {
+        tracing::warn!(%reason, "the index is not usable: it is set aside as index.aside, and rebuilt");
+    }
     tracing::info!(?report, "the state is rebuilt");
     let votes_disk = open_disk(&config.folder.join("votes"), config.storage.sync)?;
-    let (journal, records) = DiskRecords::open(votes_disk, LogOptions::votes(Salt(random()?)))?;
+    let (journal, records) = DiskRecords::open(votes_disk, LogOptions::votes(Salt(random()?)), |records| {
+        pow::live_records(records, &Limits::default())
+    })?;
     Ok(Stores { ledger, blocks, journal, records })
 }
 
-fn open_disk(path: &Path, sync: bool) -> Result<NodeDisk, NodeError> {
+pub(super) fn open_disk(path: &Path, sync: bool) -> Result<NodeDisk, NodeError> {
     let fail = |problem: String| NodeError::Folder { path: path.to_owned(), problem };
     std::fs::create_dir_all(path).map_err(|error| fail(error.to_string()))?;
     NodeDisk::open(path, sync).map_err(|error| fail(error.to_string()))
@@ -346,7 +378,11 @@ fn peer_addresses(config: &Config) -> Result<Vec<network::PeerAddress>, NodeErro
     config.p2p.peers.iter().map(|text| text.parse().map_err(NodeError::Peer)).collect()
 }
 
-fn network_config(config: &Config, genesis: &Genesis, key: &SecretKey) -> Result<NetworkConfig, NodeError> {
+pub(super) fn network_config(
+    config: &Config,
+    genesis: &Genesis,
+    key: &SecretKey,
+) -> Result<NetworkConfig, NodeError> {
     Ok(NetworkConfig {
         genesis: genesis.hash(),
         key: NetworkKey::from_bytes(*key.seed()),
