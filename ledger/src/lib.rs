@@ -12,7 +12,8 @@
 //! - [`log`] and [`disk`]: the block log, which is the truth, over real and simulated disks; [`history`]: what
 //!   the ledger asks of it.
 //! - `index` and `store`: checkpoints and look-ups behind the log, in sled.
-//! - [`mod@bench`]: figures; [`testing`]: what tests and benches make their chains from.
+//! - [`mod@bench`]: figures; [`testing`]: what tests and benches make their chains from; [`hostile`]: what
+//!   hostile-input tests measure with.
 
 pub mod bench;
 pub mod call;
@@ -20,6 +21,7 @@ pub mod chain;
 pub mod disk;
 pub mod execution;
 pub mod history;
+pub mod hostile;
 mod index;
 pub mod log;
 pub mod logs;

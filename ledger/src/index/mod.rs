@@ -14,6 +14,9 @@
 //! to half of the base, a new base is written. **Sets** (transactions by id, by account) are sorted runs
 //! ([`runs`]).
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod hostile_tests;
 mod receipts;
 mod runs;
 mod snapshot;

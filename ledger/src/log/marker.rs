@@ -73,7 +73,7 @@ impl Marker {
         disk.sync_folder()
     }
 
-    fn encode(&self, kind: LogKind) -> [u8; LENGTH] {
+    pub(super) fn encode(&self, kind: LogKind) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_be_bytes());
@@ -88,7 +88,7 @@ impl Marker {
         bytes
     }
 
-    fn decode(bytes: &[u8; LENGTH], kind: LogKind) -> Result<Self, LogError> {
+    pub(super) fn decode(bytes: &[u8; LENGTH], kind: LogKind) -> Result<Self, LogError> {
         if &bytes[..8] != MAGIC || bytes[76..] != short_check(b"synod/log/marker/v1", &bytes[..76]) {
             return Err(unreadable("its checksum does not match"));
         }

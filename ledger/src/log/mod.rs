@@ -21,6 +21,9 @@ pub mod blocks;
 mod divide;
 mod error;
 mod frames;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod hostile_tests;
 pub mod journal;
 mod layout;
 mod marker;

@@ -9,6 +9,7 @@
 //! - [`address`], [`amount`]: how accounts and money are written and read by people.
 //! - [`transaction`], [`receipt`], [`block`], [`genesis`]: the ledger's nouns.
 //! - [`number`]: newtypes for heights, slots, epochs, gas, times.
+//! - [`hostile`]: what every crate's hostile-input tests make their inputs from.
 
 pub mod address;
 pub mod amount;
@@ -16,6 +17,7 @@ pub mod block;
 pub mod codec;
 pub mod genesis;
 pub mod hash;
+pub mod hostile;
 pub mod keys;
 pub mod mutant;
 pub mod number;

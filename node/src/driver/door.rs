@@ -183,6 +183,9 @@ impl Door {
         let mut verdicts = self.verifier.verify(vec![transaction.clone()]);
         let verified = verdicts.pop().expect("one verdict for each transaction")?;
         let id = verified.id();
+        // Held from the pool to the disk: whoever submits the same meanwhile hears that it waits only when it is
+        // in the log.
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let (is_new, replaced) = match self
             .insert(verified, Origin::Local)
             .map_err(|rejection| Refused::Pool { id, rejection: Box::new(rejection) })?
@@ -191,7 +194,8 @@ impl Door {
             Insertion::Known { newly_local } => (newly_local, None),
         };
         if is_new {
-            self.journal(&transaction)?;
+            self.journal(&mut log, &transaction)?;
+            drop(log);
             self.gossip(bytes);
         }
         Ok(Submitted { id, replaced })
@@ -219,11 +223,10 @@ impl Door {
         Ok(inserted)
     }
 
-    fn journal(&self, transaction: &Transaction) -> Result<(), Refused> {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+    fn journal(&self, log: &mut PoolLog, transaction: &Transaction) -> Result<(), Refused> {
         let kept = log.append(transaction);
         let live = self.pool().local_bytes();
-        let kept = kept.and_then(|()| if log.is_due(live) { self.compact(&mut log) } else { Ok(()) });
+        let kept = kept.and_then(|()| if log.is_due(live) { self.compact(log) } else { Ok(()) });
         kept.map_err(|error| {
             self.stop.fail(error.to_string());
             Refused::Stopping

@@ -113,6 +113,9 @@ impl<D: TransactionDoor> Reader<D> {
         let Some(number) = self.peers.number(from) else { return };
         match Message::from_bytes(data) {
             Ok(message) => {
+                if is_question(&message) && !self.network.may_ask(from) {
+                    return;
+                }
                 if let Message::Tip { height, .. } = &message {
                     self.peers.told_height(from, *height);
                 }
@@ -167,7 +170,11 @@ impl Writer {
     /// Sends to one peer; lost if the peer is gone or its queue is full.
     pub(super) fn send(&self, to: Peer, message: &Message) {
         if let Some(name) = self.peers.name(to) {
-            self.network.send(name, class(message), message.to_bytes().into());
+            let bytes = Bytes::from(message.to_bytes());
+            if matches!(message, Message::Body(_) | Message::Headers { .. }) {
+                self.network.charge_answer(name, bytes.len());
+            }
+            self.network.send(name, class(message), bytes);
         }
     }
 
@@ -191,6 +198,11 @@ impl Writer {
             blame(&self.network, name, fault);
         }
     }
+}
+
+/// Whether a message of a few bytes wants an answer of many (P2P-5).
+fn is_question(message: &Message) -> bool {
+    matches!(message, Message::AskTip | Message::AskHeaders { .. } | Message::AskBody { .. })
 }
 
 fn class(message: &Message) -> Class {

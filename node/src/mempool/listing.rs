@@ -63,17 +63,20 @@ impl Pool {
     /// A waiting transaction.
     pub fn find(&self, id: TransactionId) -> Option<Listed<'_>> {
         let (sender, nonce) = self.ids.get(&id)?;
-        self.queues.get(sender)?.entries.get(nonce).map(Listed::from)
+        self.queues.get(sender)?.entries.get(nonce).map(|entry| Listed::from(&**entry))
     }
 
     /// All waiting transactions, by sender and nonce.
     pub fn all(&self) -> impl Iterator<Item = Listed<'_>> {
-        self.queues.values().flat_map(|queue| queue.entries.values().map(Listed::from))
+        self.queues.values().flat_map(|queue| queue.entries.values().map(|entry| Listed::from(&**entry)))
     }
 
     /// One sender's waiting transactions, by nonce.
     pub fn of_sender(&self, sender: Address) -> impl Iterator<Item = Listed<'_>> {
-        self.queues.get(&sender).into_iter().flat_map(|queue| queue.entries.values().map(Listed::from))
+        self.queues
+            .get(&sender)
+            .into_iter()
+            .flat_map(|queue| queue.entries.values().map(|entry| Listed::from(&**entry)))
     }
 
     /// What was submitted to this node, by sender and nonce: what the journal must keep.

@@ -164,7 +164,7 @@ impl Pool {
         self.bytes += entry.bytes;
         self.local_bytes += entry.local_bytes();
         let queue = self.queues.get_mut(&sender).expect("inserted above");
-        let before = queue.entries.insert(nonce, entry);
+        let before = queue.entries.insert(nonce, Box::new(entry));
         debug_assert!(before.is_none(), "whoever held the nonce was taken out before");
     }
 
@@ -178,7 +178,7 @@ impl Pool {
         self.credit(&entry, U256::wrapping_sub);
         self.bytes -= entry.bytes;
         self.local_bytes -= entry.local_bytes();
-        Some(entry)
+        Some(*entry)
     }
 
     fn credit(&mut self, entry: &Entry, change: fn(U256, U256) -> U256) {

@@ -46,8 +46,9 @@ pub(super) struct Queue {
     pub(super) account: AccountState,
     /// The sender's place in the line.
     pub(super) turn: u64,
-    /// Never below the account's nonce.
-    pub(super) entries: BTreeMap<u64, Entry>,
+    /// Never below the account's nonce. Boxed, because a tree makes room for eleven entries where one stands, and
+    /// a flood of senders with one transaction each would cost a pool many times its bytes.
+    pub(super) entries: BTreeMap<u64, Box<Entry>>,
     /// What the pool's index holds for this queue.
     pub(super) indexed_tail: Option<Tail>,
 }
@@ -64,7 +65,7 @@ impl Queue {
         self.entries.range(self.account.nonce..).zip(self.account.nonce..).map_while(
             move |((&nonce, entry), expected)| {
                 left = left.checked_sub(entry.cost)?;
-                (nonce == expected).then_some(entry)
+                (nonce == expected).then_some(&**entry)
             },
         )
     }

@@ -3,7 +3,7 @@
 
 use super::driver::{Driver, Ended, ROUND};
 use super::frame::{Hello, HelloError};
-use super::kind::OUT;
+use super::kind::{Demerit, OUT};
 use super::name::{self, PeerName};
 use super::peers::{Connection, Running};
 use super::session::{End, Ending, Session};
@@ -61,7 +61,7 @@ impl Driver {
             hello: Hello::ours(self.genesis),
             clocks: self.clocks,
             door: self.door.clone(),
-            budget: Arc::clone(budget),
+            budget: budget.clone(),
             metrics: self.metrics.clone(),
             predecessor,
             over,
@@ -103,13 +103,15 @@ impl Driver {
         }
     }
 
-    /// Once a second: standings grow back, scores are looked at, connections without a hello go.
+    /// Once a second: standings grow back, scores are looked at, connections without a hello go, and whoever
+    /// gossiped more than its share pays for it.
     pub(super) fn round(&mut self, now: Instant) {
+        self.charge_eager_gossip();
         let (mut out, mut silent, mut greeted) = (Vec::new(), Vec::new(), Vec::new());
         for (name, peer) in self.peers.all() {
             peer.standing = (peer.standing + ROUND.as_secs_f64()).min(0.0);
             let id = name.peer_id();
-            let gossip = &mut self.swarm.behaviour_mut().gossip;
+            let gossip = &mut self.swarm.behaviour_mut().gossip.gossip;
             gossip.set_application_score(&id, peer.standing);
             let score = gossip.peer_score(&id).unwrap_or(peer.standing);
             peer.link.mark(peer.standing, score);
@@ -141,6 +143,16 @@ impl Driver {
         }
     }
 
+    fn charge_eager_gossip(&mut self) {
+        let (eager, dropped) = self.swarm.behaviour_mut().gossip.take_excess();
+        self.metrics.gossip_throttled(dropped);
+        for (peer, times) in eager {
+            if let Some(peer) = PeerName::of(&peer) {
+                self.charge(peer, Demerit::Eager.points() * f64::from(times), Demerit::Eager.label());
+            }
+        }
+    }
+
     /// Lowers a peer's standing, and drops it when there is none left.
     pub(super) fn charge(&mut self, name: PeerName, points: f64, reason: &'static str) {
         self.metrics.demerit(reason);
@@ -148,7 +160,7 @@ impl Driver {
         let before = peer.standing;
         peer.standing = (before - points).max(OUT);
         let (after, connected) = (peer.standing, !peer.connections.is_empty());
-        self.swarm.behaviour_mut().gossip.set_application_score(&name.peer_id(), after);
+        self.swarm.behaviour_mut().gossip.gossip.set_application_score(&name.peer_id(), after);
         if after <= OUT && before > OUT && connected {
             self.expel(name, reason, &"its standing is used up");
         }

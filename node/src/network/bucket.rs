@@ -37,6 +37,12 @@ impl Bucket {
         self.tokens -= f64::from(tokens);
     }
 
+    /// Whether nothing is missing: a new bucket would be the same.
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.tokens >= self.burst
+    }
+
     fn fill(&mut self, now: Instant) {
         let grown = now.saturating_duration_since(self.filled).as_secs_f64() * self.per_second;
         self.tokens = (self.tokens + grown).min(self.burst);

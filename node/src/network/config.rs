@@ -61,9 +61,11 @@ pub struct NetworkLimits {
     pub outbox_messages: usize,
     /// Bytes queued for one peer.
     pub outbox_bytes: usize,
+    /// Bytes queued for all strangers together; votes are queued beyond it.
+    pub outbox_bytes_of_strangers: usize,
     /// Requests of one peer served at a time, and of all peers together.
     pub serving: (usize, usize),
-    /// Requests that a peer may make at once; each 256 KiB of answer costs as much as a request.
+    /// Requests and direct questions that a peer may make at once; each 32 KiB of answer costs as much as one.
     pub request_burst: u32,
     /// How many of them grow back in a second.
     pub requests_per_second: u32,
@@ -85,9 +87,10 @@ impl Default for NetworkLimits {
             gossip_bytes: 32 * MIB,
             outbox_messages: 4096,
             outbox_bytes: 16 * MIB,
+            outbox_bytes_of_strangers: 32 * MIB,
             serving: (4, 32),
-            request_burst: 256,
-            requests_per_second: 128,
+            request_burst: 2_048,
+            requests_per_second: 1_024,
             request_timeout: Duration::from_secs(10),
             memory_share: 0.85,
         }

@@ -6,7 +6,7 @@
 //! (which may wait) or, for gossip, only when there is room.
 
 use super::config::{Clocks, NetworkLimits};
-use super::event::Door;
+use super::event::{Budget, Door};
 use super::kind::{Demerit, GossipId, Topic, Verdict};
 use super::link::Links;
 use super::metrics::{Carrier, Metrics};
@@ -33,8 +33,6 @@ pub(super) const ROUND: Duration = Duration::from_secs(1);
 const CLOSING: Duration = Duration::from_secs(1);
 /// Answers of "busy" that may be on their way; beyond that a stream is reset without one.
 const TURNED_AWAY: usize = 64;
-/// What a refused request costs its sender's standing: patience with eagerness, none with floods.
-const EAGER: f64 = 0.25;
 
 /// What the handle asks for.
 pub(super) enum Command {
@@ -67,7 +65,7 @@ pub(super) struct Driver {
     pub(super) turned_away: JoinSet<()>,
     pub(super) places: Arc<Semaphore>,
     /// Bytes that may wait for the node: of trusted peers, and of strangers.
-    pub(super) budgets: (Arc<Semaphore>, Arc<Semaphore>),
+    pub(super) budgets: (Budget, Budget),
     pub(super) next_round: Instant,
 }
 
@@ -144,7 +142,7 @@ impl Driver {
 
     fn publish(&mut self, topic: Topic, data: Bytes) {
         let bytes = data.len();
-        let published = self.swarm.behaviour_mut().gossip.publish(topic.topic(&self.genesis), data.0);
+        let published = self.swarm.behaviour_mut().gossip.gossip.publish(topic.topic(&self.genesis), data.0);
         match published {
             Ok(_) => self.metrics.sent(Carrier::Gossip(topic), bytes),
             // The same content travels already.
@@ -165,7 +163,7 @@ impl Driver {
             Verdict::Ignore => MessageAcceptance::Ignore,
         };
         let (message, from) = (MessageId::new(&id.content), id.from.peer_id());
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        let gossip = &mut self.swarm.behaviour_mut().gossip.gossip;
         self.metrics.verdict(id.topic, verdict);
         if !gossip.report_message_validation_result(&message, &from, acceptance) {
             self.metrics.gossip_dropped(id.topic, "verdict_late");
@@ -282,7 +280,7 @@ impl Driver {
         });
         if let Some(places) = places.flatten() {
             let (door, metrics) = (self.door.clone(), self.metrics.clone());
-            let serving = Serving { link, door, metrics, patience, places };
+            let serving = Serving { link, door, metrics, patience, _places: places };
             self.serving.spawn(async move {
                 let served = serving.run(stream).await;
                 (name, served.is_err_and(|error| error.is_misbehaviour()))
@@ -293,7 +291,7 @@ impl Driver {
         if self.turned_away.len() < TURNED_AWAY {
             self.turned_away.spawn(async move { drop(request::turn_away(stream, patience).await) });
         }
-        self.charge(name, EAGER, "eager");
+        self.charge(name, Demerit::Eager.points(), Demerit::Eager.label());
     }
 
     fn on_time(&mut self, now: Instant) {

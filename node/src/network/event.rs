@@ -1,14 +1,14 @@
 //! What the network tells the node, and the bounded way in which it does.
 //!
-//! Events wait in one channel, bounded in number; the bytes that wait in it are bounded by three budgets:
-//! direct
-//! messages of configured and reserved peers, those of strangers, and gossip. A direct stream whose event
+//! Events wait in one channel, bounded in number; the bytes that wait in it are bounded by budgets: direct
+//! messages of configured and reserved peers, those of strangers (short and long ones apart), and gossip. A direct stream whose event
 //! finds no
 //! room is simply not read on (back-pressure, down to the sender's queue); gossip that finds none is dropped
 //! and counted,
 //! transactions sooner than blocks (P2P-8). For one peer the order is `Connected`, its messages as it sent
 //! them, `Disconnected`.
 
+use super::config::KIB;
 use super::kind::{GossipId, Topic};
 use super::name::PeerName;
 use alloy_primitives::Bytes;
@@ -16,6 +16,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// A direct message up to this long is short: votes, headers, locators (`DEFAULTS`: vote 64 KiB).
+const SHORT: usize = 64 * KIB;
 
 /// What happened.
 #[derive(Debug)]
@@ -118,6 +121,29 @@ pub(super) struct Door {
     gossip: Arc<Semaphore>,
 }
 
+/// Direct messages of a kind of peer that may wait for the node, in bytes. Short ones have a share of their own: a
+/// peer that announces a long frame and then stalls holds up no votes, and so many short frames as there are
+/// connections may stall without using their share up.
+#[derive(Clone, Debug)]
+pub(super) struct Budget {
+    short: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { short: Arc::new(Semaphore::new(bytes / 4)), long: Arc::new(Semaphore::new(bytes)) }
+    }
+
+    /// Waits for room for a frame of this length.
+    pub(super) async fn take(&self, length: usize) -> OwnedSemaphorePermit {
+        let share = if length <= SHORT { &self.short } else { &self.long };
+        let bytes = u32::try_from(length).expect("a frame is at most a few MiB");
+        let taken = Arc::clone(share).acquire_many_owned(bytes).await;
+        taken.expect("the budget is never closed")
+    }
+}
+
 /// The node has dropped its events.
 #[derive(Debug)]
 pub(super) struct NodeGone;
@@ -180,6 +206,16 @@ mod tests {
         assert!(events.recv().await.is_some());
         assert!(!door.offer_gossip(id(Topic::Transactions), Bytes::new()));
         assert!(door.offer_gossip(id(Topic::Blocks), Bytes::new()));
+    }
+
+    #[tokio::test]
+    async fn p2p_8_long_frames_that_stall_hold_up_no_short_ones() {
+        let budget = Budget::new(1024 * KIB);
+        let _stalled = budget.take(1024 * KIB).await;
+        let short = budget.take(SHORT).await;
+        let long = tokio::time::timeout(std::time::Duration::ZERO, budget.take(SHORT + 1)).await;
+        assert!(long.is_err(), "the long frames' share is used up");
+        drop(short);
     }
 
     #[tokio::test]

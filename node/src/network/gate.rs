@@ -1,10 +1,10 @@
 //! Who may hold a connection at all, beyond the plain counts of libp2p's own limits (P2P-6).
 //!
-//! Three rules: at most two connections for a peer (two, because a peer that restarted may come back before
-//! its old
-//! connection is known to be dead), at most a few inbound ones from one /24 or /48, and none for a peer that
-//! broke the rules a moment
-//! ago. Loopback is exempt from the second, reserved peers as well, once their handshake has named them.
+//! Four rules: at most two connections for a peer (two, because a peer that restarted may come back before its
+//! old connection is known to be dead), at most a few inbound ones from one /24 or /48 at a time and so many new
+//! ones a second, and none for a peer that broke the rules a moment ago. A name costs its owner nothing, so that
+//! bans alone would let a flood go on under ever new ones: what bounds it is the pace of its subnet. Loopback is
+//! exempt from the rules on subnets; reserved peers, once their handshake has named them, from the count.
 
 use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
@@ -19,12 +19,18 @@ use std::net::IpAddr;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::bucket::Bucket;
 use super::name;
 
 /// Connections that one peer may hold.
 const PER_PEER: usize = 2;
 /// Bans remembered; beyond that the one that ends first is forgotten.
 const BANS: usize = 4096;
+
+/// New connections from one subnet: at once, and in a second.
+const PACE: (u32, u32) = (32, 2);
+/// Subnets whose pace is remembered; beyond that all new ones share one.
+const PACED: usize = 4096;
 
 /// Why a connection is refused.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +41,8 @@ pub(super) enum Refusal {
     PerPeer,
     #[error("too many connections from its subnet")]
     PerSubnet,
+    #[error("connections from its subnet come too fast")]
+    TooFast,
 }
 
 /// The first 24 bits of an IPv4 address, 48 of an IPv6 one.
@@ -52,6 +60,7 @@ pub(super) struct Gate {
     /// Inbound connections, handshakes under way included, that count against a subnet.
     inbound: HashMap<ConnectionId, Subnet>,
     established: HashMap<PeerId, HashSet<ConnectionId>>,
+    paces: HashMap<Option<Subnet>, Bucket>,
 }
 
 impl Gate {
@@ -62,6 +71,7 @@ impl Gate {
             banned: HashMap::new(),
             inbound: HashMap::new(),
             established: HashMap::new(),
+            paces: HashMap::new(),
         }
     }
 
@@ -92,11 +102,24 @@ impl Gate {
         let Some(subnet) = subnet(address) else {
             return Ok(());
         };
+        if !self.keeps_pace(subnet, Instant::now()) {
+            return Err(ConnectionDenied::new(Refusal::TooFast));
+        }
         if self.inbound.values().filter(|other| **other == subnet).count() >= self.per_subnet {
             return Err(ConnectionDenied::new(Refusal::PerSubnet));
         }
         self.inbound.insert(connection, subnet);
         Ok(())
+    }
+
+    /// Whether another connection from this subnet comes slowly enough.
+    fn keeps_pace(&mut self, subnet: Subnet, now: Instant) -> bool {
+        let mut key = Some(subnet);
+        if self.paces.len() >= PACED && !self.paces.contains_key(&key) {
+            self.paces.retain(|_, pace| !pace.is_full(now));
+            key = key.filter(|_| self.paces.len() < PACED);
+        }
+        self.paces.entry(key).or_insert_with(|| Bucket::new(PACE.0, PACE.1, now)).take(now)
     }
 
     fn forget(&mut self, peer: Option<PeerId>, connection: ConnectionId) {
@@ -212,6 +235,22 @@ mod tests {
         }
         gate.forget(None, ConnectionId::new_unchecked(1));
         assert!(inbound(&mut gate, 20, "8.8.8.9").is_ok());
+    }
+
+    #[test]
+    fn p2p_6_a_subnet_that_dials_without_end_is_slowed_and_the_table_of_paces_is_bounded() {
+        let (mut gate, now) = (Gate::new(HashSet::new(), 2), Instant::now());
+        let here = Subnet::V4([8, 8, 8]);
+        let taken = (0..1000).filter(|_| gate.keeps_pace(here, now)).count();
+        assert_eq!(taken, PACE.0 as usize);
+        assert!(gate.keeps_pace(Subnet::V4([8, 8, 9]), now), "another subnet has a pace of its own");
+        assert!(gate.keeps_pace(here, now + Duration::from_secs(1)));
+        for number in 0..2 * PACED as u16 {
+            let [high, low] = number.to_be_bytes();
+            gate.keeps_pace(Subnet::V6([1, 2, 3, 4, high, low]), now);
+        }
+        assert!(gate.paces.len() <= PACED + 1);
+        assert!(!gate.keeps_pace(Subnet::V4([9, 9, 9]), now), "those beyond share one");
     }
 
     #[test]

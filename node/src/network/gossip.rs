@@ -15,11 +15,12 @@
 
 use super::config::{Clocks, KIB, VERDICT_TIME};
 use super::kind::{OUT, Topic};
+use super::throttle::Sieve;
 use alloy_primitives::B256;
 use libp2p::gossipsub::{
-    Behaviour, Config, ConfigBuilder, IdentityTransform, MaxCountSubscriptionFilter, Message,
-    MessageAuthenticity, MessageId, MetricsConfig, PeerScoreParams, PeerScoreThresholds, TopicScoreParams,
-    ValidationMode, WhitelistSubscriptionFilter,
+    Behaviour, Config, ConfigBuilder, MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId,
+    MetricsConfig, PeerScoreParams, PeerScoreThresholds, TopicScoreParams, ValidationMode,
+    WhitelistSubscriptionFilter,
 };
 use prometheus_client::registry::Registry;
 use sha2::{Digest, Sha256};
@@ -27,8 +28,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// The behaviour: our topics and no others.
-pub(super) type Gossip =
-    Behaviour<IdentityTransform, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
+pub(super) type Gossip = Behaviour<Sieve, MaxCountSubscriptionFilter<WhitelistSubscriptionFilter>>;
 
 /// What good behaviour can earn.
 const EARNED_CAP: f64 = 5.0;
@@ -45,9 +45,14 @@ pub(super) fn gossip(genesis: &B256, testnet: bool, registry: &mut Registry) -> 
         max_subscriptions_per_request: 2 * Topic::ALL.len(),
     };
     let config = configuration(genesis, testnet)?;
-    let mut gossip = Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)?
-        .with_metrics(registry.sub_registry_with_prefix("gossipsub"), MetricsConfig::default());
-    gossip.with_peer_score(scores(genesis), thresholds())?;
+    let mut gossip = Gossip::new_with_subscription_filter_and_transform(
+        MessageAuthenticity::Anonymous,
+        config,
+        filter,
+        Sieve::new(genesis),
+    )?
+    .with_metrics(registry.sub_registry_with_prefix("gossipsub"), MetricsConfig::default());
+    gossip.with_peer_score(scores(genesis, Clocks::of(testnet)), thresholds())?;
     for topic in Topic::ALL {
         gossip.subscribe(&topic.topic(genesis)).map_err(|error| error.to_string())?;
     }
@@ -78,6 +83,8 @@ fn configuration(genesis: &B256, testnet: bool) -> Result<Config, String> {
         .prune_backoff(clocks.prune)
         .unsubscribe_backoff(clocks.prune.min(Duration::from_secs(10)))
         .graft_flood_threshold(clocks.prune / 2)
+        // Longer than any message travels; what comes again later the node knows, and ignores.
+        .duplicate_cache_time(Duration::from_secs(30))
         .flood_publish(true)
         // A network of four has three peers to mesh with: a higher minimum would never be met.
         .mesh_n_low(if testnet { 2 } else { 4 })
@@ -106,7 +113,7 @@ fn thresholds() -> PeerScoreThresholds {
     }
 }
 
-fn scores(genesis: &B256) -> PeerScoreParams {
+fn scores(genesis: &B256, clocks: Clocks) -> PeerScoreParams {
     let topic = TopicScoreParams {
         topic_weight: 1.0,
         time_in_mesh_weight: 0.01,
@@ -140,7 +147,8 @@ fn scores(genesis: &B256) -> PeerScoreParams {
         behaviour_penalty_decay: 0.9,
         decay_interval: Duration::from_secs(1),
         decay_to_zero: 0.01,
-        retain_score: Duration::from_secs(600),
+        // A name costs nothing, and what is kept of one that left costs memory: as long as a ban, no longer.
+        retain_score: clocks.ban,
         slow_peer_weight: 0.0,
         slow_peer_threshold: 0.0,
         slow_peer_decay: 0.2,
@@ -169,7 +177,12 @@ mod tests {
 
     #[test]
     fn p2p_3_no_treasure_outweighs_two_invalid_messages() {
-        let invalid = scores(&B256::ZERO).topics.values().next().unwrap().invalid_message_deliveries_weight;
+        let invalid = scores(&B256::ZERO, Clocks::of(false))
+            .topics
+            .values()
+            .next()
+            .unwrap()
+            .invalid_message_deliveries_weight;
         assert!(EARNED_CAP + invalid * 1.0 < thresholds().gossip_threshold);
         assert!(EARNED_CAP + invalid * 2.0 * 2.0 < thresholds().publish_threshold);
         assert!(EARNED_CAP + invalid * 3.0 * 3.0 < thresholds().graylist_threshold);

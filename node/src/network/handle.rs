@@ -121,6 +121,24 @@ impl Network {
         request::ask(stream, question, self.0.patience).await
     }
 
+    /// Takes the price of a question that came as a direct message from the peer's allowance; false, and a
+    /// demerit, when it asks more than its share: then it gets no answer (P2P-5).
+    pub fn may_ask(&self, peer: PeerName) -> bool {
+        let allowed = self.0.links.find(&peer).is_some_and(|link| link.may_ask());
+        if !allowed {
+            self.0.metrics.request_dropped("limited");
+            self.demote(peer, Demerit::Eager);
+        }
+        allowed
+    }
+
+    /// Charges an answer of so many bytes to whoever asked.
+    pub fn charge_answer(&self, peer: PeerName, bytes: usize) {
+        if let Some(link) = self.0.links.find(&peer) {
+            link.charge(u32::try_from(bytes / request::BYTES_PER_TOKEN).unwrap_or(u32::MAX));
+        }
+    }
+
     /// The node's verdict on a gossiped message; every one must get one, within ten seconds.
     pub fn report(&self, id: GossipId, verdict: Verdict) {
         if self.0.commands.try_send(Command::Judge(id, verdict)).is_err() {

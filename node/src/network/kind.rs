@@ -73,6 +73,8 @@ pub struct GossipId {
 /// What a peer did wrong, as the node sees it (P2P-9).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Demerit {
+    /// It asked or gossiped more than its share: patience with eagerness, none with floods.
+    Eager,
     /// It did not answer in time, or said less than it had announced.
     Slow,
     /// It served something with a gap, stale or useless.
@@ -85,6 +87,7 @@ impl Demerit {
     /// What it costs. A peer starts at 0, earns back one point a second, and is dropped at [`OUT`].
     pub(super) const fn points(self) -> f64 {
         match self {
+            Self::Eager => 0.25,
             Self::Slow => 5.0,
             Self::Useless => 20.0,
             Self::Invalid => 50.0,
@@ -93,6 +96,7 @@ impl Demerit {
 
     pub(super) const fn label(self) -> &'static str {
         match self {
+            Self::Eager => "eager",
             Self::Slow => "slow",
             Self::Useless => "useless",
             Self::Invalid => "invalid",

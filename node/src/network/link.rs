@@ -5,7 +5,7 @@ use super::bucket::Bucket;
 use super::config::NetworkLimits;
 use super::kind::Topic;
 use super::name::PeerName;
-use super::outbox::Outbox;
+use super::outbox::{Crowd, Outbox};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,11 +65,13 @@ struct Marks {
 }
 
 impl Link {
-    pub(super) fn new(name: PeerName, trusted: bool, limits: &NetworkLimits) -> Self {
+    /// A peer's link. What waits for a stranger counts among what waits for the `crowd`.
+    pub(super) fn new(name: PeerName, trusted: bool, limits: &NetworkLimits, crowd: &Arc<Crowd>) -> Self {
+        let crowd = (!trusted).then(|| Arc::clone(crowd));
         Self {
             name,
             trusted,
-            outbox: Outbox::new(limits.outbox_messages, limits.outbox_bytes),
+            outbox: Outbox::new(limits.outbox_messages, limits.outbox_bytes, crowd),
             serving: Arc::new(Semaphore::new(limits.serving.0)),
             bucket: Mutex::new(Bucket::new(limits.request_burst, limits.requests_per_second, Instant::now())),
             live: Mutex::default(),

@@ -105,6 +105,13 @@ impl Metrics {
         self.dropped.get_or_create(&Dropped { class: topic_label(topic), reason }).inc();
     }
 
+    /// Gossip that came faster than its sender may speak.
+    pub(super) fn gossip_throttled(&self, times: u64) {
+        if times > 0 {
+            self.dropped.get_or_create(&Dropped { class: "gossip", reason: "throttled" }).inc_by(times);
+        }
+    }
+
     pub(super) fn request_dropped(&self, reason: &'static str) {
         self.dropped.get_or_create(&Dropped { class: "request", reason }).inc();
     }

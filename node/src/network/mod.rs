@@ -19,7 +19,7 @@
 //! with a line in the log. Only configured sockets are dialled, again and again with back-off (`peers`).
 //! Everything that a peer can make grow
 //! has a bound: connections and handshakes (`swarm`, `gate`), streams, frames, events that wait for the node
-//! (`event`), requests (`bucket`). A peer that breaks the framing is dropped and kept out for a while; one
+//! (`event`), gossip (`throttle`), answers that wait to be taken (`outbox`), requests and questions (`bucket`). A peer that breaks the framing is dropped and kept out for a while; one
 //! that earns
 //! demerits ([`Network::demote`]) or spoils its gossip score follows.
 //!
@@ -55,6 +55,7 @@ mod session;
 mod start;
 mod streams;
 mod swarm;
+mod throttle;
 
 pub use config::{MESSAGE_LIMIT, NetworkConfig, NetworkLimits, REQUEST_LIMIT, RESPONSE_LIMIT};
 pub use error::{AddressError, GossipError, NetworkError, RequestError};

@@ -13,7 +13,8 @@
 use super::kind::Class;
 use alloy_primitives::Bytes;
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// The queue. Shared by everyone who sends and by the one task that writes.
@@ -22,11 +23,56 @@ pub(super) struct Outbox {
     pushed: Notify,
     message_limit: usize,
     byte_limit: usize,
+    crowd: Option<Arc<Crowd>>,
+}
+
+/// What waits for all strangers together, so that many who ask and do not read cannot hold a queue's worth each.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    bytes: AtomicUsize,
+    limit: usize,
+}
+
+impl Crowd {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { bytes: AtomicUsize::new(0), limit }
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.bytes.load(Ordering::Relaxed).saturating_add(bytes) <= self.limit
+    }
+}
+
+/// A message's bytes among those that wait for strangers; given back when it is written or dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    crowd: Arc<Crowd>,
+    bytes: usize,
+}
+
+impl Share {
+    fn of(crowd: &Arc<Crowd>, bytes: usize) -> Self {
+        crowd.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self { crowd: Arc::clone(crowd), bytes }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.crowd.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A message on its way out. Whoever writes it keeps it until it is written.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) data: Bytes,
+    _share: Option<Share>,
 }
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<(Class, Bytes)>,
+    queue: VecDeque<(Class, Outgoing)>,
     bytes: usize,
     up: bool,
 }
@@ -39,15 +85,17 @@ pub(super) struct Pushed {
 }
 
 impl Outbox {
-    pub(super) fn new(message_limit: usize, byte_limit: usize) -> Self {
-        Self { state: Mutex::default(), pushed: Notify::new(), message_limit, byte_limit }
+    /// A queue within these bounds; a stranger's counts among the crowd's as well.
+    pub(super) fn new(message_limit: usize, byte_limit: usize, crowd: Option<Arc<Crowd>>) -> Self {
+        Self { state: Mutex::default(), pushed: Notify::new(), message_limit, byte_limit, crowd }
     }
 
     /// Queues a message, making room if it must.
     pub(super) fn push(&self, class: Class, message: Bytes) -> Pushed {
         let mut state = self.lock();
         let mut dropped = Vec::new();
-        if (!state.up && class != Class::Vote) || message.len() > self.byte_limit {
+        let crowded = self.crowd.as_ref().is_some_and(|crowd| !crowd.has_room_for(message.len()));
+        if ((crowded || !state.up) && class != Class::Vote) || message.len() > self.byte_limit {
             return Pushed { queued: false, dropped: vec![class] };
         }
         while state.queue.len() >= self.message_limit || state.bytes + message.len() > self.byte_limit {
@@ -58,14 +106,15 @@ impl Outbox {
             dropped.push(state.remove(victim));
         }
         state.bytes += message.len();
-        state.queue.push_back((class, message));
+        let share = self.crowd.as_ref().map(|crowd| Share::of(crowd, message.len()));
+        state.queue.push_back((class, Outgoing { data: message, _share: share }));
         drop(state);
         self.pushed.notify_one();
         Pushed { queued: true, dropped }
     }
 
     /// The next message, as soon as there is one. Only one task may wait here.
-    pub(super) async fn next(&self) -> Bytes {
+    pub(super) async fn next(&self) -> Outgoing {
         loop {
             if let Some(message) = self.try_next() {
                 return message;
@@ -75,10 +124,10 @@ impl Outbox {
     }
 
     /// The next message, if there is one now.
-    pub(super) fn try_next(&self) -> Option<Bytes> {
+    pub(super) fn try_next(&self) -> Option<Outgoing> {
         let mut state = self.lock();
         let (_, message) = state.queue.pop_front()?;
-        state.bytes -= message.len();
+        state.bytes -= message.data.len();
         Some(message)
     }
 
@@ -94,8 +143,8 @@ impl Outbox {
         let (votes, others) =
             std::mem::take(&mut state.queue).into_iter().partition(|(class, _)| *class == Class::Vote);
         state.queue = votes;
-        state.bytes = state.queue.iter().map(|(_, message)| message.len()).sum();
-        let others: VecDeque<(Class, Bytes)> = others;
+        state.bytes = state.queue.iter().map(|(_, message)| message.data.len()).sum();
+        let others: VecDeque<(Class, Outgoing)> = others;
         others.into_iter().map(|(class, _)| class).collect()
     }
 
@@ -126,7 +175,7 @@ impl State {
 
     fn remove(&mut self, position: usize) -> Class {
         let (class, message) = self.queue.remove(position).expect("the victim is in the queue");
-        self.bytes -= message.len();
+        self.bytes -= message.data.len();
         class
     }
 }
@@ -142,11 +191,11 @@ mod tests {
     }
 
     fn drain(outbox: &Outbox) -> Vec<u8> {
-        std::iter::from_fn(|| outbox.try_next()).map(|message| message[0]).collect()
+        std::iter::from_fn(|| outbox.try_next()).map(|message| message.data[0]).collect()
     }
 
     fn full_of(classes: &[Class]) -> Outbox {
-        let outbox = Outbox::new(3, 30);
+        let outbox = Outbox::new(3, 30, None);
         outbox.open();
         for (number, class) in classes.iter().enumerate() {
             assert!(outbox.push(*class, message(number as u8)).queued);
@@ -175,13 +224,32 @@ mod tests {
 
     #[test]
     fn p2p_8_bytes_are_bounded_too() {
-        let outbox = Outbox::new(100, 30);
+        let outbox = Outbox::new(100, 30, None);
         outbox.open();
         for number in 0..3 {
             assert!(outbox.push(Transaction, message(number)).queued);
         }
         assert_eq!(outbox.push(Block, vec![9; 25].into()).dropped, [Transaction; 3]);
         assert_eq!(outbox.push(Vote, vec![0; 31].into()), Pushed { queued: false, dropped: vec![Vote] });
+    }
+
+    #[test]
+    fn p2p_8_what_waits_for_all_strangers_is_bounded_until_it_is_written() {
+        let crowd = Arc::new(Crowd::new(25));
+        let strangers = [0, 1].map(|_| Outbox::new(3, 30, Some(Arc::clone(&crowd))));
+        strangers.iter().for_each(Outbox::open);
+        assert!(strangers[0].push(Block, message(1)).queued);
+        assert!(strangers[1].push(Block, message(2)).queued);
+        assert_eq!(strangers[1].push(Block, message(3)), Pushed { queued: false, dropped: vec![Block] });
+        assert!(strangers[1].push(Vote, message(4)).queued, "votes are never held back for others");
+        let being_written = strangers[1].try_next();
+        assert!(!strangers[0].push(Block, message(5)).queued, "what is being written still waits");
+        drop(being_written);
+        strangers[1].close();
+        drop(strangers[1].try_next());
+        assert!(strangers[0].push(Block, message(6)).queued);
+        drop(strangers);
+        assert_eq!(crowd.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use super::config::{Clocks, NetworkLimits, REDIAL_RESERVED};
 use super::link::{Link, Links};
 use super::name::{PeerAddress, PeerName};
+use super::outbox::Crowd;
 use libp2p::swarm::ConnectionId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
@@ -66,6 +67,7 @@ pub(super) struct Peers {
     limits: NetworkLimits,
     clocks: Clocks,
     jitter: Jitter,
+    crowd: Arc<Crowd>,
 }
 
 impl Peers {
@@ -80,7 +82,8 @@ impl Peers {
     ) -> Self {
         let reserved = reserved.iter().copied().collect();
         let (rows, limits) = (BTreeMap::new(), limits.clone());
-        let mut peers = Self { rows, reserved, links, limits, clocks, jitter: Jitter::default() };
+        let crowd = Arc::new(Crowd::new(limits.outbox_bytes_of_strangers));
+        let mut peers = Self { rows, reserved, links, limits, clocks, jitter: Jitter::default(), crowd };
         let now = Instant::now();
         for address in configured {
             let cap = peers.redial_cap(&address.name);
@@ -103,7 +106,7 @@ impl Peers {
     fn row(&mut self, name: PeerName, configured: bool) -> &mut Peer {
         let trusted = configured || self.reserved.contains(&name);
         self.rows.entry(name).or_insert_with(|| {
-            let link = Arc::new(Link::new(name, trusted, &self.limits));
+            let link = Arc::new(Link::new(name, trusted, &self.limits, &self.crowd));
             self.links.insert(Arc::clone(&link));
             Peer { link, connections: Vec::new(), running: None, dialling: None, standing: 0.0 }
         })

@@ -20,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// An answer of this many bytes costs as much as a request.
-const BYTES_PER_TOKEN: usize = 256 * KIB;
+pub(super) const BYTES_PER_TOKEN: usize = 32 * KIB;
 
 /// Asks over a fresh stream. The caller bounds the whole by its own clock; `patience` bounds each step.
 pub(super) async fn ask(
@@ -61,12 +61,18 @@ pub(super) struct Serving {
     pub(super) metrics: Metrics,
     pub(super) patience: Duration,
     /// The request's places among its peer's and among all.
-    pub(super) places: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    pub(super) _places: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
 
 impl Serving {
-    /// Reads the question, lets the node answer, writes the answer.
-    pub(super) async fn run(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), FrameError> {
+    /// Reads the question, lets the node answer, writes the answer, all within the time that a request may take:
+    /// an asker that takes its answer a little at a time must not keep its place.
+    pub(super) async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), FrameError> {
+        let served = timeout(self.patience, self.serve(stream)).await;
+        served.unwrap_or(Err(FrameError::Stalled(self.patience)))
+    }
+
+    async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), FrameError> {
         let length = frame::read_length(&mut stream, REQUEST_LIMIT, self.patience).await?;
         let question = frame::read_body(&mut stream, length, self.patience).await?;
         self.metrics.received(Carrier::Request, length);
@@ -77,9 +83,7 @@ impl Serving {
         self.metrics.sent(Carrier::Response, body.len());
         let cost = body.len() / BYTES_PER_TOKEN;
         self.link.charge(u32::try_from(cost).unwrap_or(u32::MAX));
-        reply(&mut stream, &body, self.patience).await?;
-        drop(self.places);
-        Ok(())
+        reply(&mut stream, &body, self.patience).await
     }
 
     /// The node's answer, if it has one, it is in time, and it fits.

@@ -10,16 +10,17 @@
 //! sign.
 
 use super::config::{Clocks, KIB, MESSAGE_LIMIT};
-use super::event::{Door, NetworkEvent};
+use super::event::{Budget, Door, NetworkEvent};
 use super::frame::{self, FrameError, Hello, HelloError};
 use super::link::Link;
 use super::metrics::{Carrier, Metrics};
+use super::outbox::Outgoing;
 use libp2p::Stream;
 use libp2p::futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 /// Small messages that wait together leave together, up to about this many bytes.
@@ -36,7 +37,7 @@ pub(super) struct Session {
     pub(super) clocks: Clocks,
     pub(super) door: Door,
     /// What may wait for the node from this kind of peer, in bytes.
-    pub(super) budget: Arc<Semaphore>,
+    pub(super) budget: Budget,
     pub(super) metrics: Metrics,
     /// Resolves when the peer's earlier session is over.
     pub(super) predecessor: Option<oneshot::Receiver<()>>,
@@ -156,9 +157,7 @@ impl Session {
         if length == 0 {
             return Ok(true);
         }
-        let bytes = u32::try_from(length).expect("a frame is at most a few MiB");
-        let share = Arc::clone(&self.budget).acquire_many_owned(bytes).await;
-        let share = share.expect("the budget is never closed");
+        let share = self.budget.take(length).await;
         let data = frame::read_body(stream, length, self.clocks.frame).await?;
         self.metrics.received(Carrier::Direct, length);
         let event = NetworkEvent::Message { from: self.link.name, data: data.into() };
@@ -168,7 +167,7 @@ impl Session {
     async fn write(&self, mut stream: impl AsyncWrite + Unpin, mut shutdown: watch::Receiver<bool>) -> End {
         let mut buffer = Vec::new();
         loop {
-            let leaving = self.gather(&mut buffer, &mut shutdown).await;
+            let (leaving, _gathered) = self.gather(&mut buffer, &mut shutdown).await;
             if let Err(error) = frame::write(&mut stream, &buffer, self.clocks.dead).await {
                 return error.into();
             }
@@ -180,28 +179,35 @@ impl Session {
         }
     }
 
-    /// Fills the buffer with what waits, or with a sign of life after a silence; true when shutting down.
-    async fn gather(&self, buffer: &mut Vec<u8>, shutdown: &mut watch::Receiver<bool>) -> bool {
+    /// Fills the buffer with what waits, or with a sign of life after a silence; true when shutting down. What
+    /// is in the buffer comes with it: it waits until it is written.
+    async fn gather(
+        &self,
+        buffer: &mut Vec<u8>,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> (bool, Vec<Outgoing>) {
         buffer.clear();
         buffer.shrink_to(2 * GATHER);
-        let mut leaving = false;
+        let (mut leaving, mut gathered) = (false, Vec::new());
         tokio::select! {
             biased;
             _ = shutdown.wait_for(|leaving| *leaving) => leaving = true,
-            first = timeout(self.clocks.alive, self.link.outbox.next()) => {
-                self.put(buffer, &first.unwrap_or_default());
+            first = timeout(self.clocks.alive, self.link.outbox.next()) => match first {
+                Ok(message) => self.put(buffer, message, &mut gathered),
+                Err(_) => frame::append(buffer, &[]),
             }
         }
         while buffer.len() < GATHER || leaving {
             let Some(message) = self.link.outbox.try_next() else { break };
-            self.put(buffer, &message);
+            self.put(buffer, message, &mut gathered);
         }
-        leaving
+        (leaving, gathered)
     }
 
-    fn put(&self, buffer: &mut Vec<u8>, message: &[u8]) {
-        self.metrics.sent(Carrier::Direct, message.len());
-        frame::append(buffer, message);
+    fn put(&self, buffer: &mut Vec<u8>, message: Outgoing, gathered: &mut Vec<Outgoing>) {
+        self.metrics.sent(Carrier::Direct, message.data.len());
+        frame::append(buffer, &message.data);
+        gathered.push(message);
     }
 }
 

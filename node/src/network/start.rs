@@ -3,7 +3,7 @@
 use super::config::{Clocks, MESSAGE_LIMIT, NetworkConfig};
 use super::driver::Driver;
 use super::error::NetworkError;
-use super::event::{Door, NetworkEvents};
+use super::event::{Budget, Door, NetworkEvents};
 use super::handle::{ASKING, Network, Shared};
 use super::link::Links;
 use super::metrics::Metrics;
@@ -46,7 +46,7 @@ pub async fn start(
     let (door, events) = Door::new(limits.events, limits.gossip_bytes);
     let (sender, commands) = mpsc::channel(COMMANDS);
     let (leave, shutdown) = watch::channel(false);
-    let budget = || Arc::new(Semaphore::new(limits.waiting_bytes));
+    let budget = || Budget::new(limits.waiting_bytes);
     let driver = Driver {
         swarm,
         local,

@@ -7,17 +7,19 @@
 
 use super::config::{Clocks, NetworkConfig};
 use super::gate::Gate;
-use super::gossip::{self, Gossip};
+use super::gossip;
 use super::kind::wire_name;
 use super::streams::{Names, Streams};
+use super::throttle::Throttle;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{StreamProtocol, Swarm, SwarmBuilder, memory_connection_limits, noise, tcp, yamux};
 use prometheus_client::registry::Registry;
 use std::collections::HashSet;
 
-/// Streams that a peer may hold open on one connection (libp2p's own default is 512).
-const STREAMS: usize = 64;
+/// Streams that a peer may hold open on one connection (libp2p's own default is 512). Each may hold 256 KiB that
+/// nobody reads yet. Honest peers need one for direct messages, one each way for gossip, and some for requests.
+const STREAMS: usize = 32;
 /// Streams of one connection whose protocol is still being agreed on.
 const NEGOTIATING: usize = 16;
 
@@ -28,7 +30,7 @@ pub(super) struct Stack {
     pub(super) limits: connection_limits::Behaviour,
     pub(super) memory: memory_connection_limits::Behaviour,
     pub(super) gate: Gate,
-    pub(super) gossip: Gossip,
+    pub(super) gossip: Throttle,
     pub(super) streams: Streams,
 }
 
@@ -74,8 +76,8 @@ fn stack(config: &NetworkConfig, registry: &mut Registry) -> Result<Stack, Strin
     Ok(Stack {
         limits: counts,
         memory: memory_connection_limits::Behaviour::with_max_percentage(limits.memory_share),
-        gate: Gate::new(trusted, limits.per_subnet),
-        gossip: gossip::gossip(&config.genesis, config.testnet, registry)?,
+        gate: Gate::new(trusted.clone(), limits.per_subnet),
+        gossip: Throttle::new(gossip::gossip(&config.genesis, config.testnet, registry)?, trusted),
         streams: Streams::new(names),
     })
 }

@@ -54,8 +54,7 @@ impl CallLimits {
             return Err(too_fast());
         }
         if !caller.outbox.has_room() {
-            return Err(Refusal::new(ErrorCode::Busy, "earlier answers were not taken yet")
-                .hint("read them, then call again"));
+            return Err(no_room());
         }
         if !self.methods.contains(&request.method_name()) {
             return Err(Refusal::new(ErrorCode::MethodNotFound, "there is no such method"));
@@ -137,6 +136,11 @@ where
     ) -> impl Future<Output = MethodResponse> + Send + 'a {
         self.inner.notification(notification)
     }
+}
+
+/// Too much was answered and not taken yet.
+pub(super) fn no_room() -> Refusal {
+    Refusal::new(ErrorCode::Busy, "earlier answers were not taken yet").hint("read them, then call again")
 }
 
 /// A refusal as a JSON-RPC error.

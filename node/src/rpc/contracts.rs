@@ -18,29 +18,29 @@ pub(super) const FILTER_LIMIT: usize = 64;
 const TOPICS: usize = 4;
 
 pub(super) fn register<B: Backend>(module: &mut RpcModule<Desk<B>>) -> Result<(), RegisterMethodError> {
-    module.register_async_method("synod_call", |params, desk, _| async move {
+    module.register_async_method("synod_call", |params, desk, extensions| async move {
         let (call, at) = call_arguments(&params).map_err(to_error)?;
-        desk.execute(move |backend| backend.call(call, at)).await
+        desk.execute(&extensions, move |backend| backend.call(call, at)).await
     })?;
-    module.register_async_method("synod_estimate_gas", |params, desk, _| async move {
+    module.register_async_method("synod_estimate_gas", |params, desk, extensions| async move {
         let (call, at) = call_arguments(&params).map_err(to_error)?;
-        desk.execute(move |backend| backend.estimate_gas(call, at)).await
+        desk.execute(&extensions, move |backend| backend.estimate_gas(call, at)).await
     })?;
-    module.register_async_method("synod_trace", |params, desk, _| async move {
+    module.register_async_method("synod_trace", |params, desk, extensions| async move {
         let id: TransactionId = transaction_arguments(&params).map_err(to_error)?;
-        desk.execute(move |backend| backend.trace(id)).await
+        desk.execute(&extensions, move |backend| backend.trace(id)).await
     })?;
-    module.register_async_method("synod_logs", |params, desk, _| async move {
+    module.register_async_method("synod_logs", |params, desk, extensions| async move {
         let request = logs_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.logs(request)).await
+        desk.read(&extensions, move |backend| backend.logs(request)).await
     })?;
-    module.register_async_method("synod_code", |params, desk, _| async move {
+    module.register_async_method("synod_code", |params, desk, extensions| async move {
         let (address, at) = code_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.code(address, at)).await
+        desk.read(&extensions, move |backend| backend.code(address, at)).await
     })?;
-    module.register_async_method("synod_storage", |params, desk, _| async move {
+    module.register_async_method("synod_storage", |params, desk, extensions| async move {
         let (address, slot, at) = storage_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.storage(address, slot, at)).await
+        desk.read(&extensions, move |backend| backend.storage(address, slot, at)).await
     })?;
     Ok(())
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::server::{RpcModule, StopHandle};
-use jsonrpsee::types::{ErrorObjectOwned, Params};
+use jsonrpsee::types::{ErrorObjectOwned, Extensions, Params};
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use synod_types::codec::TRANSACTION_LIMIT;
 use synod_types::{Address, Height, Transaction, TransactionId};
 use tokio::sync::Semaphore;
 
 use super::arguments::Arguments;
 use super::backend::Backend;
-use super::calls::to_error;
+use super::calls::{Caller, no_room, to_error};
 use super::contracts;
 use super::limits::RpcLimits;
 use super::readers::Readers;
@@ -75,37 +76,37 @@ fn register_instant<B: Backend>(module: &mut RpcModule<Desk<B>>) -> Result<(), R
 }
 
 fn register_reading<B: Backend>(module: &mut RpcModule<Desk<B>>) -> Result<(), RegisterMethodError> {
-    module.register_async_method("synod_account", |params, desk, _| async move {
+    module.register_async_method("synod_account", |params, desk, extensions| async move {
         let (address, at) = account_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.account(address, at)).await
+        desk.read(&extensions, move |backend| backend.account(address, at)).await
     })?;
-    module.register_async_method("synod_transaction", |params, desk, _| async move {
+    module.register_async_method("synod_transaction", |params, desk, extensions| async move {
         let id = transaction_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.transaction(id)).await
+        desk.read(&extensions, move |backend| backend.transaction(id)).await
     })?;
-    module.register_async_method("synod_block", |params, desk, _| async move {
+    module.register_async_method("synod_block", |params, desk, extensions| async move {
         let (reference, full) = block_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.block(reference, full)).await
+        desk.read(&extensions, move |backend| backend.block(reference, full)).await
     })?;
-    module.register_async_method("synod_headers", |params, desk, _| async move {
+    module.register_async_method("synod_headers", |params, desk, extensions| async move {
         let (from, count) = headers_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| {
+        desk.read(&extensions, move |backend| {
             let headers = backend.headers(from, count)?;
             Ok(headers.iter().map(alloy_primitives::hex::encode_prefixed).collect::<Vec<_>>())
         })
         .await
     })?;
-    module.register_async_method("synod_history", |params, desk, _| async move {
+    module.register_async_method("synod_history", |params, desk, extensions| async move {
         let (address, cursor, limit) = history_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.history(address, cursor.as_deref(), limit)).await
+        desk.read(&extensions, move |backend| backend.history(address, cursor.as_deref(), limit)).await
     })?;
-    module.register_async_method("synod_proof", |params, desk, _| async move {
+    module.register_async_method("synod_proof", |params, desk, extensions| async move {
         let address = only_address(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.proof(address)).await
+        desk.read(&extensions, move |backend| backend.proof(address)).await
     })?;
-    module.register_async_method("synod_pool", |params, desk, _| async move {
+    module.register_async_method("synod_pool", |params, desk, extensions| async move {
         let sender = pool_arguments(&params).map_err(to_error)?;
-        desk.read(move |backend| backend.pool(sender)).await
+        desk.read(&extensions, move |backend| backend.pool(sender)).await
     })?;
     Ok(())
 }
@@ -136,23 +137,40 @@ fn register_asking<B: Backend>(module: &mut RpcModule<Desk<B>>) -> Result<(), Re
 
 impl<B: Backend> Desk<B> {
     /// Executes and writes the answer on an executor's thread.
-    pub(super) async fn execute<T, F>(&self, execute: F) -> Answer<serde_json::Value>
+    pub(super) async fn execute<T, F>(&self, extensions: &Extensions, execute: F) -> Answer<Box<RawValue>>
     where
         T: Serialize,
         F: FnOnce(&B) -> Result<T, Refusal> + Send + 'static,
     {
-        let backend = Arc::clone(&self.backend);
-        self.executors.run(move || execute(&backend).map(|view| plain(&view))).await.map_err(to_error)
+        self.answer_on(&self.executors, extensions, execute).await
     }
 
     /// Reads and writes the answer on a reader thread.
-    pub(super) async fn read<T, F>(&self, read: F) -> Answer<serde_json::Value>
+    pub(super) async fn read<T, F>(&self, extensions: &Extensions, read: F) -> Answer<Box<RawValue>>
+    where
+        T: Serialize,
+        F: FnOnce(&B) -> Result<T, Refusal> + Send + 'static,
+    {
+        self.answer_on(&self.readers, extensions, read).await
+    }
+
+    /// Whether there is room for the answer is asked again when its turn has come: many calls may have been let
+    /// in while there was room for one large answer.
+    async fn answer_on<T, F>(&self, pool: &Readers, extensions: &Extensions, read: F) -> Answer<Box<RawValue>>
     where
         T: Serialize,
         F: FnOnce(&B) -> Result<T, Refusal> + Send + 'static,
     {
         let backend = Arc::clone(&self.backend);
-        self.readers.run(move || read(&backend).map(|view| plain(&view))).await.map_err(to_error)
+        let caller = extensions.get::<Arc<Caller>>().map(Arc::clone);
+        let reading = pool.run(move || {
+            if caller.is_some_and(|caller| !caller.outbox.has_room()) {
+                return Err(no_room());
+            }
+            let view = read(&backend)?;
+            Ok(to_raw_value(&view).expect("the views are plain structs with text keys"))
+        });
+        reading.await.map_err(to_error)
     }
 }
 

@@ -13,7 +13,7 @@
 //! segments before it. A snapshot counts only when its last part is durable, and nothing is trimmed before,
 //! so that an interrupted one is as if it had never begun (GEN-12).
 
-mod operation;
+pub(super) mod operation;
 
 use std::collections::BTreeMap;
 

@@ -25,7 +25,7 @@ pub(super) const CONTENT_HEADER: usize = 17;
 
 /// What a frame of the journal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(in crate::log) enum Content {
     /// The records of one commit.
     Group { number: u64 },
     /// One part of the records that were live after that many groups.
@@ -33,7 +33,7 @@ pub(super) enum Content {
 }
 
 impl Content {
-    pub(super) fn encode(&self, operations: &[u8]) -> Vec<u8> {
+    pub(in crate::log) fn encode(&self, operations: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(CONTENT_HEADER + operations.len());
         match self {
             Content::Group { number } => {
@@ -52,7 +52,7 @@ impl Content {
     }
 
     /// What the frame is, and its operations.
-    pub(super) fn decode(payload: &[u8]) -> Option<(Self, &[u8])> {
+    pub(in crate::log) fn decode(payload: &[u8]) -> Option<(Self, &[u8])> {
         let (kind, rest) = payload.split_first()?;
         let number = u64::from_be_bytes(array(rest.get(..8)?));
         match *kind {
@@ -68,7 +68,7 @@ impl Content {
 
 /// One change of the live records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation<'a> {
+pub(in crate::log) enum Operation<'a> {
     Put { place: RecordPlace, bytes: &'a [u8] },
     EraseBelow(Position),
 }
@@ -83,7 +83,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(in crate::log) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Operation::Put { place, bytes } => {
                 match place {
@@ -101,7 +101,7 @@ impl<'a> Operation<'a> {
     }
 
     /// The operation at the start of `bytes` and how many bytes it takes; a record's bytes are the last of them.
-    pub(super) fn decode(bytes: &'a [u8]) -> Option<(Self, usize)> {
+    pub(in crate::log) fn decode(bytes: &'a [u8]) -> Option<(Self, usize)> {
         let (kind, rest) = bytes.split_first()?;
         let (place, start) = match *kind {
             PLACED => (RecordPlace::At(decode_position(rest)?), 17),

@@ -48,7 +48,11 @@ pub(crate) fn address(sender: u8) -> Address {
 }
 
 pub(crate) fn signed(terms: &Terms) -> Transaction {
-    let key = SecretKey::from_seed(&[terms.sender; 32]);
+    signed_by(&SecretKey::from_seed(&[terms.sender; 32]), terms)
+}
+
+/// The same from any key.
+pub(crate) fn signed_by(key: &SecretKey, terms: &Terms) -> Transaction {
     let transaction = NativeTransaction {
         chain_id: CHAIN,
         sender: key.public(),
@@ -62,7 +66,7 @@ pub(crate) fn signed(terms: &Terms) -> Transaction {
         access_list: Vec::new(),
         valid_until: terms.valid_until.map(Height),
     };
-    Transaction::Native(transaction.sign(GENESIS, &key))
+    Transaction::Native(transaction.sign(GENESIS, key))
 }
 
 pub(crate) fn verified(terms: &Terms) -> VerifiedTransaction {

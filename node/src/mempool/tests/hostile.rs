@@ -2,14 +2,15 @@
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use synod_types::Transaction;
+use synod_ledger::hostile::{Memory, alone, inputs as hostile_inputs};
+use synod_types::{Address, SecretKey, Transaction, U256};
 
-use super::fixture::{Accounts, CHAIN, GENESIS, NOW, Terms, pool, signed, verified};
+use super::fixture::{Accounts, CHAIN, GENESIS, NOW, Terms, pool, signed, signed_by, verified};
 use crate::mempool::journal::PoolLog;
-use crate::mempool::{Origin, PoolLimits};
+use crate::mempool::{AccountState, AccountView, Origin, PoolLimits};
 
 fn inputs() -> u64 {
-    std::env::var("SYNOD_HOSTILE_INPUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+    hostile_inputs(2_000)
 }
 
 /// A valid transaction's bytes with a few changed, cut or appended ones, or bytes of no meaning at all.
@@ -34,7 +35,7 @@ fn mutated(sample: &[u8], random: &mut ChaCha20Rng) -> Vec<u8> {
 }
 
 #[test]
-fn hostile_bytes_never_become_a_verified_transaction() {
+fn cry_4_hostile_bytes_never_become_a_verified_transaction() {
     let mut random = ChaCha20Rng::seed_from_u64(1);
     let sample = signed(&Terms::default()).to_bytes();
     for _ in 0..inputs() {
@@ -45,7 +46,7 @@ fn hostile_bytes_never_become_a_verified_transaction() {
 }
 
 #[test]
-fn a_hostile_journal_is_read_without_harm() {
+fn sto_9_a_hostile_journal_is_read_without_harm() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pool.log");
     let (mut log, _) = PoolLog::open(&path, GENESIS, false).unwrap();
@@ -64,7 +65,7 @@ fn a_hostile_journal_is_read_without_harm() {
 
 /// Whatever valid signers send, the pool keeps its bounds and its indexes stay together.
 #[test]
-fn hostile_signers_cannot_break_the_bounds() {
+fn s_b14_hostile_signers_cannot_break_the_bounds() {
     let limits = PoolLimits { bytes: 20_000, ..PoolLimits::default() };
     let (mut pool, accounts) = (pool(limits), Accounts::rich());
     let mut random = ChaCha20Rng::seed_from_u64(3);
@@ -89,4 +90,39 @@ fn hostile_signers_cannot_break_the_bounds() {
         assert_eq!(pool.all().map(|one| one.bytes).sum::<usize>(), pool.bytes());
     }
     assert!(!pool.is_empty());
+}
+
+/// What a full pool costs the process: senders with one small transaction each, the dearest way to fill it.
+#[test]
+fn a7_a_full_pool_costs_a_few_times_its_bytes() {
+    alone(module_path!(), "a7_a_full_pool_costs_a_few_times_its_bytes", || {
+        let limits = PoolLimits { bytes: 2 << 20, ..PoolLimits::default() };
+        let rich = AccountState { nonce: 0, balance: U256::from(u128::MAX) };
+        let (mut pool, mut filled) = (pool(limits), 0_u32);
+        let memory = Memory::start();
+        loop {
+            let mut seed = [1; 32];
+            seed[..4].copy_from_slice(&filled.to_be_bytes());
+            let transaction =
+                signed_by(&SecretKey::from_seed(&seed), &Terms::default()).verify(CHAIN, GENESIS).unwrap();
+            let size = transaction.transaction().to_bytes().len();
+            if pool.bytes() + size > limits.bytes {
+                break;
+            }
+            pool.insert(transaction, Origin::Network, NOW, &Everybody(rich)).unwrap();
+            filled += 1;
+        }
+        let (bytes, grown) = (pool.bytes() as u64, memory.grown());
+        println!("memory: {filled} senders, {bytes} bytes of transactions, the process grew by {grown}");
+        assert!(grown < 8 * bytes, "{grown} bytes for {bytes} bytes of transactions");
+    });
+}
+
+/// Every account there may be, all alike.
+struct Everybody(AccountState);
+
+impl AccountView for Everybody {
+    fn account(&self, _: &Address) -> AccountState {
+        self.0
+    }
 }

@@ -1,10 +1,12 @@
 //! A hostile peer, for tests: a raw swarm that speaks our protocols' names and then says whatever it likes.
 //!
-//! Its victim is a whole node on loopback. After each attack the victim must still serve an honest peer, must
+//! Its victim is a whole node on loopback; the long searches (`flood`) have theirs in a process of its own (`apart`). After each attack the victim must still serve an honest peer, must
 //! have dropped or limited
 //! the attacker where the rules say so, and must hold no more memory than before, within bounds.
 
+mod apart;
 mod direct;
+mod flood;
 mod gossip;
 mod layers;
 mod requests;
@@ -200,6 +202,27 @@ impl Attacker {
         }
     }
 
+    /// The same; `None` when the victim ends the connection or says nothing.
+    async fn direct_or_end(&mut self) -> Option<Stream> {
+        let patience = tokio::time::Instant::now() + Duration::from_secs(5);
+        while self.direct.is_none() && !self.dropped {
+            let event = tokio::time::timeout_at(patience, self.swarm.select_next_some()).await.ok()?;
+            self.note(event);
+        }
+        self.direct.take()
+    }
+
+    /// Gives the victim a moment to read what was said, at most until it ends the connection.
+    async fn lingers(&mut self) {
+        let patience = tokio::time::Instant::now() + Duration::from_millis(20);
+        while !self.dropped {
+            let Ok(event) = tokio::time::timeout_at(patience, self.swarm.select_next_some()).await else {
+                return;
+            };
+            self.note(event);
+        }
+    }
+
     /// A fresh stream of the second protocol; `None` once the victim has closed the connection.
     async fn open(&mut self) -> Option<Stream> {
         let (waiter, opened) = oneshot::channel();
@@ -263,11 +286,6 @@ fn grew_at_most(before: Option<usize>, limit: usize) {
         let grown = after.saturating_sub(before);
         assert!(grown <= limit, "memory grew by {grown} bytes, at most {limit} are allowed");
     }
-}
-
-/// How many hostile inputs a test tries: small by default, as many as the environment says.
-fn hostile_inputs(default: usize) -> usize {
-    std::env::var("SYNOD_HOSTILE_INPUTS").ok().and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
 /// A small generator, so that a failure repeats.

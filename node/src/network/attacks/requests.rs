@@ -90,3 +90,20 @@ async fn p2p_5_questions_that_never_come_hold_only_their_own_peers_places() {
     }
     assert_eq!(asking.await.unwrap().unwrap(), Bytes::from_static(b"here"));
 }
+
+/// Questions that come as direct messages cost the same allowance; answers cost what they weigh.
+#[tokio::test]
+async fn p2p_5_direct_questions_have_an_allowance_and_going_on_costs_the_peer_its_place() {
+    let limits = NetworkLimits { request_burst: 20, requests_per_second: 1, ..NetworkLimits::default() };
+    let mut victim = Victim::with(limits).await;
+    let (mut attacker, _direct) = Attacker::joined(&mut victim, &sync_name()).await;
+    let culprit = PeerName::of(attacker.swarm.local_peer_id()).unwrap();
+    let allowed = (0..10).filter(|_| victim.network.may_ask(culprit)).count();
+    assert_eq!(allowed, 10);
+    victim.network.charge_answer(culprit, 8 * MIB);
+    let after = (0..1_000).filter(|_| victim.network.may_ask(culprit)).count();
+    assert_eq!(after, 0, "the answer has used the rest up");
+    attacker.is_dropped().await;
+    assert!(!victim.network.may_ask(culprit), "nobody who is gone has an allowance");
+    victim.still_works().await;
+}

@@ -100,7 +100,7 @@ async fn rpc_2_slow_heads_and_bodies_are_given_up() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_utf_8_and_bodies_that_are_no_json_get_an_answer() {
+async fn r17_bytes_that_are_no_utf_8_and_bodies_that_are_no_json_get_an_answer() {
     let (_server, _, address) = serve().await;
     let mut http = Http::connect(address).await;
     let bodies: [&[u8]; 6] =
@@ -278,4 +278,101 @@ async fn rpc_2_whoever_takes_nothing_is_closed() {
     while server.connections() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Requests that two readers of HTTP could take apart differently are refused, and what follows them on the
+/// connection is never answered. Where a body is chunked and has a length, the chunks count, as RFC 9112 says.
+#[tokio::test]
+async fn r17_requests_that_could_be_smuggled_are_refused() {
+    let (_server, _, address) = serve().await;
+    let call = request("synod_fees", json!([])).to_string();
+    let inner = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{call}",
+        call.len()
+    );
+    let lengths = format!("Content-Length: 0\r\nContent-Length: {}\r\n", inner.len());
+    let ambiguous = [
+        lengths.as_str(),
+        "Transfer-Encoding: identity, chunked\r\nTransfer-Encoding: identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: 5, 7\r\n",
+        "Content-Length : 5\r\n",
+        "X: y\r\n Content-Length: 5\r\n",
+    ];
+    let both = format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", 5 + inner.len());
+    for headers in ambiguous.into_iter().chain([both.as_str()]) {
+        let mut http = Http::connect(address).await;
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{headers}\r\n");
+        // What one reader takes for the end of the first request, and for a request of its own.
+        http.send(format!("{head}0\r\n\r\n{inner}").as_bytes()).await.unwrap();
+        http.finish().await.unwrap();
+        let said = String::from_utf8_lossy(&http.rest().await).into_owned();
+        let answers = said.matches("\"base_fee\"").count();
+        if headers == both {
+            assert!(said.matches("HTTP/1.1 ").count() <= 2 && answers <= 1, "{headers:?}: {said}");
+        } else {
+            assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{headers:?}: {said}");
+            assert_eq!(answers, 0, "{headers:?}: {said}");
+        }
+    }
+    Http::connect(address).await.result("synod_status", json!([])).await;
+}
+
+/// Many calls for large answers at once, over connections that nobody reads from: those beyond the bound on
+/// answers are refused although there was room when they came in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rpc_1_calls_that_come_together_are_bounded_together() {
+    // More than the sockets' own buffers take.
+    const ANSWER: usize = 12_000_000;
+    let (_server, _, address) = serve_with(Mock::padded(ANSWER), |config| {
+        config.limits.output_bytes = ANSWER / 3;
+        config.limits.readers = 1;
+    })
+    .await;
+    let call = request("synod_block", json!(["latest"])).to_string();
+    let mut callers = Vec::new();
+    for _ in 0..12 {
+        let mut http = Http::connect(address).await;
+        let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        http.send(format!("{head}Content-Length: {}\r\n\r\n{call}", call.len()).as_bytes()).await.unwrap();
+        callers.push(http);
+    }
+    let (mut answered, mut refused) = (0, 0);
+    for mut http in callers {
+        let response = http.reply().await.unwrap().json();
+        if response.get("error").is_some() {
+            assert_eq!(refusal(&response).code, ErrorCode::Busy);
+            refused += 1;
+        } else {
+            answered += 1;
+        }
+    }
+    assert!(answered > 0 && refused > 0, "{answered} answered, {refused} refused");
+}
+
+/// Subscriptions without end on every WebSocket that there may be: each connection has its few, and the rest of
+/// the node goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rpc_1_a_flood_of_subscriptions_is_bounded() {
+    let (_server, mock, address) = serve().await;
+    let subscribe = request("synod_subscribe", json!(["blocks"])).to_string();
+    let mut sockets = Vec::new();
+    for _ in 0..16 * scale() {
+        let Some(mut socket) = Socket::try_connect(address).await else { break };
+        let (mut granted, mut refused) = (0, 0);
+        for _ in 0..100 {
+            socket.send(subscribe.as_bytes()).await.unwrap();
+            let answer = socket.receive().await.unwrap();
+            if answer.get("result").is_some() { granted += 1 } else { refused += 1 }
+        }
+        assert_eq!((granted, refused), (16, 84));
+        sockets.push(socket);
+    }
+    mock.extend(0, 3, 1, &[]);
+    for socket in &mut sockets {
+        assert_eq!(socket.event().await["kind"], "block");
+    }
+    Http::connect(address).await.result("synod_status", json!([])).await;
 }

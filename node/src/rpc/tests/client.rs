@@ -1,10 +1,10 @@
 //! Clients that speak bytes, so that they can also speak nonsense: HTTP and WebSocket by hand.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::rpc::types::Refusal;
 
@@ -40,7 +40,17 @@ pub(super) fn request(method: &str, params: Value) -> Value {
 
 impl Http {
     pub(super) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("listening");
+        Self::over(TcpStream::connect(address).await.expect("listening"))
+    }
+
+    /// A connection from a loopback address of the caller's choice.
+    pub(super) async fn connect_from(from: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("loopback");
+        Self::over(socket.connect(address).await.expect("listening"))
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket takes its options");
         Self { stream: BufReader::new(stream) }
     }
@@ -67,6 +77,14 @@ impl Http {
         let mut body = vec![0; length.map_or(0, |length| length.trim().parse().expect("a length"))];
         self.stream.read_exact(&mut body).await.ok()?;
         Some(Reply { status, head, body })
+    }
+
+    /// Everything that still comes, until the server closes the connection.
+    pub(super) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset ends it as well.
+        let _ = self.stream.read_to_end(&mut rest).await;
+        rest
     }
 
     /// Says no more.
@@ -115,12 +133,21 @@ impl Socket {
     }
 
     pub(super) async fn try_connect(address: SocketAddr) -> Option<Self> {
-        let mut http = Http::connect(address).await;
+        Self::upgrade(Http::connect(address).await).await
+    }
+
+    /// Makes a WebSocket of an HTTP connection; `None` when the server refuses.
+    pub(super) async fn upgrade(mut http: Http) -> Option<Self> {
         let head = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         http.send(head.as_bytes()).await.ok()?;
         let reply = http.reply().await?;
         (reply.status == 101).then_some(Self { http, waiting: Vec::new() })
+    }
+
+    /// The connection beneath.
+    pub(super) fn into_http(self) -> Http {
+        self.http
     }
 
     /// Sends a text frame of any bytes.

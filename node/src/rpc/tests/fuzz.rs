@@ -1,30 +1,96 @@
-//! Hostile inputs by the thousand: mutated requests over HTTP and WebSocket. `SYNOD_HOSTILE_INPUTS` says how
-//! many; each gets an answer or a closed connection, and memory stays where it was.
+//! Hostile inputs by the hundred thousand, over real sockets, against a server in a process of its own: mutated
+//! calls and batches over HTTP and WebSocket, mutated heads, mutated WebSocket frames (R17, S-N4). Each gets an
+//! answer or a closed connection, an honest client is answered all the time, and the server's process stays
+//! within 64 MiB of where it was. `SYNOD_HOSTILE_INPUTS` says how many.
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use synod_ledger::hostile::{Memory, inputs, seed};
+use synod_types::hostile::Mutator;
 
 use super::client::{Http, Socket, request};
 use super::serve_limited;
 use crate::mempool::tests::fixture::{Terms, signed};
 use crate::rpc::limits::Rate;
 
-/// What the process may grow by, in bytes.
-const GROWTH: u64 = 64 * 1024 * 1024;
+const MARK: &str = "SYNOD_HOSTILE_VICTIM";
+const AT: &str = "server at ";
+const ATTACKERS: u64 = 4;
+/// Calls that are written before the first answer is read.
+const PIPELINED: usize = 16;
+const STEP: Duration = Duration::from_secs(10);
 
-fn inputs() -> u64 {
-    std::env::var("SYNOD_HOSTILE_INPUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000)
+/// The server, seen from outside.
+struct Apart {
+    child: Child,
+    orders: ChildStdin,
+    said: BufReader<ChildStdout>,
+    address: SocketAddr,
 }
 
-/// The resident memory of this process, in bytes; 0 where the system does not tell.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+impl Apart {
+    fn start() -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "rpc::tests::fuzz::victim", "--ignored", "--nocapture"])
+            .env(MARK, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (orders, said) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut said = BufReader::new(said);
+        loop {
+            let mut line = String::new();
+            assert!(said.read_line(&mut line).unwrap() > 0, "the server starts");
+            if let Some((_, address)) = line.split_once(AT) {
+                let address = address.trim().parse().unwrap();
+                return Self { child, orders, said, address };
+            }
+        }
+    }
+
+    /// The server's own judgement of its memory.
+    fn end(mut self, what: &str) {
+        writeln!(self.orders, "{what}").unwrap();
+        drop(self.orders);
+        let said = std::io::read_to_string(&mut self.said).unwrap();
+        println!("{}", said.lines().filter(|line| line.contains("memory")).collect::<Vec<_>>().join("\n"));
+        assert!(self.child.wait().unwrap().success(), "the server ended badly: {said}");
+        assert!(said.contains("memory") && said.contains("1 passed"), "{said}");
+    }
 }
 
-fn samples() -> Vec<Value> {
+/// The server's own process.
+#[test]
+#[ignore = "the attacks start it themselves, in a process of its own"]
+fn victim() {
+    if std::env::var_os(MARK).is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (server, address) = runtime.block_on(async {
+        let (server, _, address) = serve_limited(|limits| {
+            limits.loopback_rate = Rate { per_second: 1_000_000_000, burst: 1_000_000_000 };
+        })
+        .await;
+        Http::connect(address).await.result("synod_status", json!([])).await;
+        (server, address)
+    });
+    let memory = Memory::start();
+    println!("{AT}{address}");
+    let what = std::io::stdin().lines().next().unwrap().unwrap();
+    memory.check(&what);
+    // Connections are not waited for: whoever attacked may still hold some.
+    drop((server, runtime));
+}
+
+fn samples() -> Vec<Vec<u8>> {
     let who = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
     let raw = alloy_primitives::hex::encode_prefixed(signed(&Terms::default()).to_bytes());
     let calls = [
@@ -38,121 +104,173 @@ fn samples() -> Vec<Value> {
         ("synod_subscribe", json!(["transactions", { "accounts": [who] }])),
         ("synod_unsubscribe", json!(["id"])),
         ("synod_pool", json!([who])),
+        ("synod_template", json!([who])),
+        ("synod_transaction", json!([format!("0x{}", "77".repeat(32))])),
     ];
     let calls = calls.map(|(method, params)| request(method, params));
     let batch = Value::Array(calls.to_vec());
-    calls.into_iter().chain([batch]).collect()
+    let notification = json!({ "jsonrpc": "2.0", "method": "synod_status" });
+    calls.into_iter().chain([batch, notification]).map(|call| call.to_string().into_bytes()).collect()
 }
 
-const TOKENS: [&[u8]; 12] = [
-    b"null",
-    b"-1",
-    b"1e999",
-    b"18446744073709551616",
-    b"\"\"",
-    b"[]",
-    b"{}",
-    b"\\u0000",
-    b"\xff\xfe",
-    b"[[[[",
-    b"\",\"",
-    b"99999999999999999999999999999999999",
-];
+/// One hostile client among several.
+struct Attacker {
+    address: SocketAddr,
+    /// Loopback has many addresses: a port of each is left alone for a while after a connection.
+    from: IpAddr,
+    mutator: Mutator,
+    samples: Arc<Vec<Vec<u8>>>,
+    tried: Arc<AtomicU64>,
+    http: Option<Http>,
+    socket: Option<Socket>,
+}
 
-fn mutated(samples: &[Value], random: &mut ChaCha20Rng) -> Vec<u8> {
-    let pick = |random: &mut ChaCha20Rng, below: usize| random.next_u32() as usize % below;
-    let mut bytes = samples[pick(random, samples.len())].to_string().into_bytes();
-    for _ in 0..pick(random, 3) + 1 {
-        let at = pick(random, bytes.len());
-        match pick(random, 5) {
-            0 => bytes[at] = random.next_u32() as u8,
-            1 => bytes.truncate(at.max(1)),
-            2 => {
-                let token = TOKENS[pick(random, TOKENS.len())];
-                let end = (at + pick(random, 8)).min(bytes.len());
-                bytes.splice(at..end, token.iter().copied());
-            }
-            3 => {
-                let copy = bytes[at..(at + pick(random, 64)).min(bytes.len())].to_vec();
-                bytes.splice(at..at, copy);
-            }
-            _ => {
-                bytes.remove(at);
-            }
-        }
-        if bytes.is_empty() {
-            bytes.push(b' ');
+impl Attacker {
+    async fn run(mut self, total: u64) {
+        while self.tried.load(Ordering::Relaxed) < total {
+            let tried = match self.mutator.below(16) {
+                0..=7 => self.calls().await,
+                8..=13 => self.messages().await,
+                14 => self.head().await,
+                _ => self.frames().await,
+            };
+            self.tried.fetch_add(tried, Ordering::Relaxed);
         }
     }
-    bytes
-}
 
-fn generous(limits: &mut crate::rpc::RpcLimits) {
-    limits.loopback_rate = Rate { per_second: 1_000_000_000, burst: 1_000_000_000 };
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_http_requests_get_answers_and_leave_no_trace() {
-    let (_server, _, address) = serve_limited(generous).await;
-    let (samples, mut random) = (samples(), ChaCha20Rng::seed_from_u64(10));
-    let mut http = Http::connect(address).await;
-    let mut before = 0;
-    for number in 0..inputs() {
-        if number == inputs() / 10 {
-            before = resident();
-        }
-        let body = mutated(&samples, &mut random);
-        match http.post(&body).await {
-            Some(reply) if reply.head.contains("connection: close") => http = Http::connect(address).await,
-            Some(reply) => {
-                assert!(reply.body.is_empty() || serde_json::from_slice::<Value>(&reply.body).is_ok());
-            }
-            None => http = Http::connect(address).await,
+    fn body(&mut self) -> Vec<u8> {
+        match self.mutator.below(3) {
+            0 => self.mutator.bytes(&self.samples),
+            _ => self.mutator.text(&self.samples).into_bytes(),
         }
     }
-    assert!(resident() <= before + GROWTH);
-    Http::connect(address).await.result("synod_status", json!([])).await;
-}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_http_heads_get_answers_or_an_end() {
-    let (_server, _, address) = serve_limited(generous).await;
-    let mut random = ChaCha20Rng::seed_from_u64(11);
-    let sample =
-        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\
-                   Transfer-Encoding: chunked\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n{}";
-    for _ in 0..inputs() / 4 {
-        let mut bytes = sample.to_vec();
-        for _ in 0..random.next_u32() % 4 + 1 {
-            let at = random.next_u32() as usize % bytes.len();
-            bytes[at] = if random.next_u32() % 2 == 0 { random.next_u32() as u8 } else { b'\n' };
+    async fn connect(&mut self) -> Http {
+        Http::connect_from(self.from, self.address).await
+    }
+
+    /// Calls over HTTP, several before the first answer.
+    async fn calls(&mut self) -> u64 {
+        let mut http = match self.http.take() {
+            Some(http) => http,
+            None => self.connect().await,
+        };
+        let mut bytes = Vec::new();
+        for _ in 0..PIPELINED {
+            let body = self.body();
+            let head = format!(
+                "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            bytes.extend_from_slice(head.as_bytes());
+            bytes.extend_from_slice(&body);
         }
-        let mut http = Http::connect(address).await;
+        if http.send(&bytes).await.is_err() {
+            return 0;
+        }
+        for answered in 0..PIPELINED {
+            match http.reply().await {
+                Some(reply) if reply.head.contains("connection: close") => return answered as u64 + 1,
+                Some(reply) => {
+                    assert!(reply.body.is_empty() || serde_json::from_slice::<Value>(&reply.body).is_ok());
+                }
+                None => return answered as u64,
+            }
+        }
+        self.http = Some(http);
+        PIPELINED as u64
+    }
+
+    /// Messages over a WebSocket, and a call whose answer shows that it lives; a protocol error may end it.
+    async fn messages(&mut self) -> u64 {
+        let Some(mut socket) = self.socket().await else { return 0 };
+        for sent in 0..PIPELINED {
+            let body = self.body();
+            if socket.send(&body).await.is_err() {
+                return sent as u64;
+            }
+        }
+        if socket.is_answered().await {
+            self.socket = Some(socket);
+        }
+        PIPELINED as u64
+    }
+
+    async fn socket(&mut self) -> Option<Socket> {
+        match self.socket.take() {
+            Some(socket) => Some(socket),
+            None => Socket::upgrade(self.connect().await).await,
+        }
+    }
+
+    /// A head that is wrong somewhere: lengths, encodings, names, ends of lines.
+    async fn head(&mut self) -> u64 {
+        let heads = [
+            &b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\
+               Transfer-Encoding: chunked\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n{}"[..],
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+              Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        ];
+        let bytes = self.mutator.bytes(&heads.map(<[u8]>::to_vec));
+        let mut http = self.connect().await;
         // The client says no more, so that a server which waits for the rest of a head comes to an end.
         if http.send(&bytes).await.is_ok() && http.finish().await.is_ok() {
-            http.reply().await;
+            let answered = tokio::time::timeout(STEP, http.reply()).await;
+            assert!(answered.is_ok(), "neither an answer nor an end: {:?}", String::from_utf8_lossy(&bytes));
         }
+        1
     }
-    Http::connect(address).await.result("synod_status", json!([])).await;
+
+    /// WebSocket frames that are wrong themselves: lengths, masks, opcodes, fragments.
+    async fn frames(&mut self) -> u64 {
+        let Some(socket) = Socket::upgrade(self.connect().await).await else { return 0 };
+        let call = &self.samples[0];
+        let mut text = vec![0x81, 0x80 | call.len() as u8, 0, 0, 0, 0];
+        text.extend_from_slice(call);
+        let begun = [vec![0x01, 0x82, 0, 0, 0, 0], b"{}".to_vec()].concat();
+        let long = [vec![0x81, 0xff], u64::MAX.to_be_bytes().to_vec(), vec![0; 4]].concat();
+        let frames = [text, begun, long, vec![0x89, 0x80, 0, 0, 0, 0], vec![0x88, 0x80, 0, 0, 0, 0]];
+        let bytes: Vec<u8> = (0..8).flat_map(|_| self.mutator.bytes(&frames)).collect();
+        let mut http = socket.into_http();
+        if http.send(&bytes).await.is_ok() && http.finish().await.is_ok() {
+            let ended = tokio::time::timeout(STEP, http.rest()).await;
+            assert!(ended.is_ok(), "the connection does not end: {bytes:?}");
+        }
+        8
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_websocket_messages_get_answers_and_leave_no_trace() {
-    let (_server, _, address) = serve_limited(generous).await;
-    let (samples, mut random) = (samples(), ChaCha20Rng::seed_from_u64(12));
-    let mut socket = Socket::connect(address).await;
-    let mut before = 0;
-    for number in 0..inputs() {
-        if number == inputs() / 10 {
-            before = resident();
-        }
-        let message = mutated(&samples, &mut random);
-        // A call after each message shows that the connection lives; a protocol error may end it.
-        let alive = socket.send(&message).await.is_ok() && socket.is_answered().await;
-        if !alive {
-            socket = Socket::connect(address).await;
+async fn a7_a8_and_r17_hostile_inputs_to_the_rpc() {
+    let server = Apart::start();
+    let (total, begun, address) = (inputs(6_000), Instant::now(), server.address);
+    let (samples, tried) = (Arc::new(samples()), Arc::new(AtomicU64::new(0)));
+    let mut attackers = tokio::task::JoinSet::new();
+    for number in 0..ATTACKERS {
+        let mutator = Mutator::new(seed().wrapping_mul(ATTACKERS).wrapping_add(number));
+        let from = IpAddr::V4(Ipv4Addr::new(127, 0, 1, number as u8 + 1));
+        let (samples, tried) = (Arc::clone(&samples), Arc::clone(&tried));
+        let attacker = Attacker { address, from, mutator, samples, tried, http: None, socket: None };
+        attackers.spawn(attacker.run(total));
+    }
+    let mut slowest = Duration::ZERO;
+    while !attackers.is_empty() {
+        tokio::select! {
+            Some(ended) = attackers.join_next() => ended.unwrap(),
+            // An honest client, meanwhile, on a connection of its own each time.
+            waited = honest_call(address) => slowest = slowest.max(waited),
         }
     }
-    assert!(resident() <= before + GROWTH);
+    let tried = tried.load(Ordering::Relaxed);
+    println!("{tried} inputs in {:?}; an honest call took {slowest:?} at most", begun.elapsed());
+    server.end(&format!("{tried} hostile inputs to the RPC"));
+}
+
+async fn honest_call(address: SocketAddr) -> Duration {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let begun = Instant::now();
     Http::connect(address).await.result("synod_status", json!([])).await;
+    begun.elapsed()
 }
