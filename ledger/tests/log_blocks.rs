@@ -245,6 +245,22 @@ fn a_group_may_rewind_what_it_appended_itself() {
     assert!(!log.is_on_chain(tip(3, 3)) && log.is_on_chain(tip(2, 2)));
 }
 
+/// The very first blocks, not committed yet, may be taken back down to what they stand on, and no further.
+#[test]
+fn the_first_group_of_all_may_rewind_to_its_base() {
+    let disk = SimDisk::new(1);
+    let mut log = open(&disk);
+    log.append(tip(1, 1), hash(0), &block_bytes(1)).unwrap();
+    log.append(tip(2, 2), hash(1), &block_bytes(2)).unwrap();
+    assert!(matches!(log.rewind(tip(0, 9)), Err(BlockLogError::Disordered { .. })));
+    log.rewind(tip(0, 0)).unwrap();
+    log.append(tip(1, 3), hash(0), &block_bytes(3)).unwrap();
+    log.commit().unwrap();
+    assert_eq!(log.tip(), Some(tip(1, 3)));
+    drop(log);
+    assert_eq!(open(&disk).tip(), Some(tip(1, 3)));
+}
+
 #[test]
 fn a_rewind_may_lead_to_the_base_and_a_restart_anywhere() {
     let disk = SimDisk::new(0);

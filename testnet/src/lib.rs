@@ -7,6 +7,7 @@
 //! - [`network`]: commands on all of them, as `synod testnet` gives them.
 //! - [`proxy`]: the process that links run through when they are to be cut.
 //! - [`accounts`]: the accounts that every test network funds.
+//! - [`simulation`]: whole nodes in the simulator, on simulated disks.
 //! - [`client`], [`load`], [`soak`]: transfers from outside, kills under load, and what must not be forgotten.
 
 pub mod accounts;
@@ -18,4 +19,5 @@ pub mod network;
 pub mod plan;
 pub mod process;
 pub mod proxy;
+pub mod simulation;
 pub mod soak;

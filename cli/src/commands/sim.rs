@@ -51,6 +51,9 @@ pub(crate) struct Sim {
     /// The height at which faults end and healing begins
     #[arg(long, default_value_t = 24)]
     blocks: u64,
+    /// What keeps the blocks: a fast model, or the real ledger and block log of whole nodes on simulated disks
+    #[arg(long, default_value = "model", value_parser = ["model", "real"])]
+    ledger: String,
     /// Fault classes to leave out
     #[arg(long, value_delimiter = ',', value_parser = parse_fault)]
     without: Vec<Fault>,
@@ -91,6 +94,10 @@ impl Sim {
         if self.mutant.is_some() && !cfg!(feature = "mutants") {
             return Err(no_mutants());
         }
+        if self.ledger == "real" && self.protocol != Subject::Pow {
+            return Err(Failure::usage("ledger", "whole nodes are simulated under proof of work")
+                .hint("leave --ledger out, or give --protocol pow"));
+        }
         match (self.seed, self.seeds) {
             (Some(seed), _) => self.one(seed, context),
             (None, Some((from, to))) => self.many(from, to, context),
@@ -109,15 +116,16 @@ impl Sim {
             without: self.without.clone(),
             only: self.only.clone(),
             trace: self.trace,
+            real: self.ledger == "real",
             mutant: self.mutant.clone(),
         }
     }
 
     fn one(&self, seed: u64, context: &Context) -> Outcome<()> {
         let options = self.options(seed);
-        let mut report = with_mutant(self.mutant.as_deref(), || sim::run(&options));
+        let mut report = with_mutant(self.mutant.as_deref(), || simulate(&options));
         if self.shrink && report.violation.is_some() {
-            report = with_mutant(self.mutant.as_deref(), || sim::shrink(&report, &sim::run, 200));
+            report = with_mutant(self.mutant.as_deref(), || sim::shrink(&report, &simulate, 200));
         }
         let violation = report.violation.clone();
         context.output.result(&One(report));
@@ -144,7 +152,7 @@ impl Sim {
                     let template = self.options(0);
                     scope.spawn(move || {
                         with_mutant(template.mutant.clone().as_deref(), || {
-                            sim::run_range(report, &template, &sim::run, to, stride, |_| {
+                            sim::run_range(report, &template, &simulate, to, stride, |_| {
                                 Instant::now() < slice
                             });
                         });
@@ -221,6 +229,11 @@ fn violated(count: usize, first: &str) -> Failure {
     Failure::new(Exit::Violation, "violation", format!("{count} violations; the first: {first}"))
 }
 
+/// One run, on whatever keeps its blocks.
+fn simulate(options: &Options) -> Report {
+    if options.real { synod_testnet::simulation::run(options) } else { sim::run(options) }
+}
+
 fn with_mutant<R>(id: Option<&str>, body: impl FnOnce() -> R) -> R {
     match id {
         Some(id) => synod_types::mutant::with(id, body),
@@ -246,10 +259,12 @@ const MUTANT_LIMIT: Duration = Duration::from_secs(18);
 fn mutant_table(context: &Context) -> Outcome<()> {
     let progress = context.output.progress("hunting mutants");
     let mut fates = Vec::new();
-    for prey in sim::mutants::MUTANTS {
+    let model = sim::mutants::MUTANTS.iter().map(|prey| (prey, Options::seed(0)));
+    let real = synod_testnet::simulation::mutants::MUTANTS.iter().map(|prey| (prey, Options::real(0)));
+    for (prey, template) in model.chain(real) {
         progress.say(prey.id.to_owned());
         let begun = Instant::now();
-        let fate = sim::mutants::hunt(prey, &Options::seed(0), &sim::run, |_| begun.elapsed() < MUTANT_LIMIT);
+        let fate = sim::mutants::hunt(prey, &template, &simulate, |_| begun.elapsed() < MUTANT_LIMIT);
         fates.push(Hunted { fate, seconds: begun.elapsed().as_secs_f64() });
     }
     drop(progress);

@@ -67,6 +67,8 @@ pub struct Complaint {
 pub trait Ledger {
     /// Whether clients talk to it: then [`Ledger::client`] is called now and then.
     const HAS_CLIENTS: bool = false;
+    /// Whether its disk can rot: then [`Ledger::rot`] is called now and then.
+    const ROTS: bool = false;
 
     /// What a start finds in the log.
     fn history(&self) -> History;
@@ -102,6 +104,12 @@ pub trait Ledger {
     fn restore_image(&mut self);
     /// Forgets the copy that was kept.
     fn drop_image(&mut self);
+
+    /// While it was off, some bit of its disk flipped (S-D5), and it starts again. Answers whether something of
+    /// what it had is gone: then it knows that, and has the rest or nothing. Follows a power cut.
+    fn rot(&mut self, _random: &mut Random) -> bool {
+        false
+    }
 
     /// A client calls: it looks at its account here, and submits what it wants executed next.
     fn client(&mut self, _now: Time, _wall: UnixMillis, _random: &mut Random) {}

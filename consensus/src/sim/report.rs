@@ -84,6 +84,9 @@ pub struct Options {
     pub only: Option<Vec<Fault>>,
     /// Keep a readable trace.
     pub trace: bool,
+    /// Whole nodes instead of the model ledger.
+    #[serde(default)]
+    pub real: bool,
     /// The wrong line that is switched on, in a binary built with the feature `mutants`.
     pub mutant: Option<String>,
 }
@@ -101,6 +104,7 @@ impl Options {
             without: Vec::new(),
             only: None,
             trace: false,
+            real: false,
             mutant: None,
         }
     }
@@ -108,6 +112,11 @@ impl Options {
     /// An ordinary run of a committee under PBFT.
     pub fn pbft(seed: u64) -> Self {
         Self { subject: Subject::Pbft, ..Self::seed(seed) }
+    }
+
+    /// The run of a seed with whole nodes, for those who can run it.
+    pub fn real(seed: u64) -> Self {
+        Self { real: true, ..Self::seed(seed) }
     }
 
     /// The one command that tells this run's story again.
@@ -130,6 +139,9 @@ impl Options {
         }
         if let Some(only) = &self.only {
             command += &format!(" --only {}", names(only));
+        }
+        if self.real {
+            command += " --ledger real";
         }
         if let Some(mutant) = &self.mutant {
             command += &format!(" --mutant {mutant}");

@@ -60,6 +60,8 @@ faults! {
     Wipe = "wipe",
     /// S-C5: a node comes back with an older state of its disk, as from a restored snapshot.
     Rollback = "rollback",
+    /// S-D5: a bit of a disk flips while its node is off (on real ledgers).
+    Rot = "rot",
     /// S-T1: clocks are wrong, drift, jump and stand still.
     Clock = "clock",
     /// S-P1: a miner keeps a branch to itself and releases it late.
@@ -114,7 +116,7 @@ impl Fault {
 
     /// Whether it can happen to a committee.
     pub fn is_of_committees(self) -> bool {
-        let is_for_miners_alone = matches!(self, Self::Garble | Self::DiskFull | Self::Rollback);
+        let is_for_miners_alone = matches!(self, Self::Garble | Self::DiskFull | Self::Rollback | Self::Rot);
         !is_for_miners_alone && (self <= Self::Clock || self >= Self::Equivocate)
     }
 }

@@ -16,7 +16,7 @@ const UNDONE: usize = 1_024;
 
 /// One history that several own: the ledger writes it, readers read blocks off the chain from it too.
 #[derive(Debug)]
-pub(super) struct SharedBlocks<D: Disk>(Arc<Mutex<LoggedHistory<D>>>);
+pub struct SharedBlocks<D: Disk>(Arc<Mutex<LoggedHistory<D>>>);
 
 impl<D: Disk> Clone for SharedBlocks<D> {
     fn clone(&self) -> Self {
@@ -26,7 +26,7 @@ impl<D: Disk> Clone for SharedBlocks<D> {
 
 impl<D: Disk> SharedBlocks<D> {
     /// Shares `blocks`.
-    pub(super) fn new(blocks: LoggedHistory<D>) -> Self {
+    pub fn new(blocks: LoggedHistory<D>) -> Self {
         Self(Arc::new(Mutex::new(blocks)))
     }
 
@@ -38,7 +38,7 @@ impl<D: Disk> SharedBlocks<D> {
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub(super) fn any_block(&self, hash: BlockHash) -> Result<Option<Block>, HistoryError> {
+    pub fn any_block(&self, hash: BlockHash) -> Result<Option<Block>, HistoryError> {
         let stored = self.lock().log().block_with(hash)?;
         stored.map(|stored| Ok(Block::from_bytes(&stored.bytes)?)).transpose()
     }
@@ -48,7 +48,7 @@ impl<D: Disk> SharedBlocks<D> {
     ///
     /// # Errors
     /// [`HistoryError`].
-    pub(super) fn undone(&self) -> Result<Vec<Header>, HistoryError> {
+    pub fn undone(&self) -> Result<Vec<Header>, HistoryError> {
         let blocks = self.lock();
         let stored = blocks.log().off_chain(UNDONE)?.into_iter();
         let off = stored.filter(|stored| !blocks.log().is_on_chain(stored.block));

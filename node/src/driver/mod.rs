@@ -33,5 +33,6 @@ mod templates;
 mod views;
 mod wire;
 
+pub use history::SharedBlocks;
 pub use start::{Node, NodeError};
 pub use stop::Reason;

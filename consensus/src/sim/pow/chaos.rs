@@ -53,6 +53,7 @@ impl<L: Ledger> World<'_, L> {
             Fault::DiskFull => self.fill_disk(node),
             Fault::Wipe => self.wipe(node),
             Fault::Rollback => self.roll_back(node),
+            Fault::Rot if L::ROTS => self.rot(node),
             _ => {}
         }
     }

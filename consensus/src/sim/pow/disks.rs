@@ -1,4 +1,5 @@
-//! What disks do: syncs that fail, disks that are full, empty, or older than they were (S-D3, S-D4, S-C4, S-C5).
+//! What disks do: syncs that fail, disks that are full, empty, or older than they were (S-D3, S-D4, S-C4, S-C5),
+//! or worn (S-D5).
 //!
 //! A failed sync ends the process (GEN-4). A full disk does not: the node takes nothing new in, goes on
 //! answering, and goes on where it was when there is room. Under proof of work nobody voted, so that a node
@@ -110,6 +111,21 @@ impl<L: Ledger> World<'_, L> {
         self.count("disk rolled back");
         self.crash(node);
         self.nodes[node].restore_image();
+    }
+
+    /// The power fails, and a bit of the disk flips meanwhile. What the node then knows to be gone it is not
+    /// held to.
+    pub(super) fn rot(&mut self, node: usize) {
+        let height = self.facts.height(self.nodes[node].ledger.tip());
+        if self.nodes[node].replica.is_none() || height < WORTH_LOSING {
+            return;
+        }
+        self.count("disk rotted");
+        self.crash(node);
+        if self.nodes[node].ledger.rot(&mut self.random) {
+            self.nodes[node].told = None;
+        }
+        self.listen_to_ledger(node);
     }
 
     /// The tips are together again: a node that lost its disk has the chain from others (A6).

@@ -119,7 +119,9 @@ impl<'a, L: Ledger> World<'a, L> {
         let mut random = Random::new(options.seed);
         let drawn = random.between(3, 6) as usize;
         let count = options.nodes.unwrap_or(drawn).clamp(1, 64);
-        let drawn = Swarm::draw(&mut random, &options.without, Fault::is_of_miners);
+        let can_happen: fn(Fault) -> bool =
+            if L::ROTS { Fault::is_of_miners } else { |fault| fault.is_of_miners() && fault != Fault::Rot };
+        let drawn = Swarm::draw(&mut random, &options.without, can_happen);
         let swarm = options.only.as_ref().map_or(drawn, |only| Swarm::only(only));
         let config = config(setting);
         let network = Network::new(count + 1, &swarm, &mut random);

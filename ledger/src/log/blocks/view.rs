@@ -4,7 +4,7 @@ use super::index::BlockIndex;
 use super::record::{Record, Tip};
 use super::{BlockLogError, place};
 use crate::log::{FrameNumber, LogError};
-use synod_types::Height;
+use synod_types::{BlockHash, Height};
 
 /// What replaying the log gives: one tip, its chain, and every block by hash.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,8 @@ impl View {
 pub(super) struct Staged {
     payload: Vec<u8>,
     tip: Option<Tip>,
+    /// What the first block of all stands on, while that block is not committed.
+    base: Option<Tip>,
     /// Above this height the chain is `above`; below it is the view's.
     kept_below: Option<u64>,
     above: Vec<Tip>,
@@ -118,6 +120,10 @@ impl Staged {
                 next_height(*from)?;
             }
         }
+        let base = match (record, tip) {
+            (Record::Appended { block, parent, .. }, None) => below(*block, *parent),
+            _ => self.base,
+        };
         let before = self.payload.len();
         record.encode(&mut self.payload);
         if self.payload.len() > limit {
@@ -125,6 +131,7 @@ impl Staged {
             self.payload.truncate(before);
             return Err(LogError::TooLarge { length, limit }.into());
         }
+        self.base = base;
         self.note(view, record);
         Ok(())
     }
@@ -155,7 +162,7 @@ impl Staged {
         let known = tip == to || self.above.contains(&to) || (in_view && view.is_on_chain(to));
         // The base below the first block is not in the log: its hash is the caller's word.
         let base = in_view && next == view.index().first_height();
-        if known || base {
+        if known || base || self.base == Some(to) {
             Ok(())
         } else if in_view && next < view.index().first_height() {
             Err(BlockLogError::Trimmed { floor: Height(view.index().first_height()) })
@@ -174,6 +181,10 @@ fn check_follows(tip: Option<Tip>, record: &Record<'_>) -> Result<(), BlockLogEr
         return Err(disordered(*block, "its height is not the tip's plus one"));
     }
     Ok(())
+}
+
+fn below(block: Tip, parent: BlockHash) -> Option<Tip> {
+    Some(Tip { height: Height(block.height.0.checked_sub(1)?), hash: parent })
 }
 
 fn next_height(tip: Tip) -> Result<u64, BlockLogError> {
