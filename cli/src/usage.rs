@@ -35,8 +35,10 @@ pub(crate) fn parse<T: Parser>() -> Result<T, ExitCode> {
 
 fn mistake(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
-    let told =
-        text.lines().take_while(|line| !line.starts_with("Usage:") && !line.trim().starts_with("tip:"));
+    let ends = ["Usage:", "For more information"];
+    let told = text
+        .lines()
+        .take_while(|line| !ends.iter().any(|end| line.starts_with(end)) && !line.trim().starts_with("tip:"));
     let message = told.map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
     let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
     let failure = Failure::usage("usage", message);

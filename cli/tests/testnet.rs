@@ -140,6 +140,46 @@ fn a_partition_is_healed_and_the_losing_side_reorganises() {
     assert!(reorganised, "one side must have lost{}", logs(net.0.path()));
 }
 
+/// Whatever is damaged is named, and there is a way on from it.
+#[test]
+fn a_damaged_network_is_mended_or_says_what_to_do() {
+    let net = Net(tempfile::tempdir().unwrap());
+    let up = ["testnet", "up", "--nodes", "1", "--mine", "0"];
+    let up = [&up[..], &["--rpc-port", "18565", "--p2p-port", "18665", "--web-port", "18765"]].concat();
+    let error = |arguments: &[&str]| {
+        let output = net.synod(&[arguments, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap();
+        (error["error"]["code"].as_str().unwrap().to_owned(), error["error"]["message"].to_string())
+    };
+    // Two at once: the second waits, and finds the network running.
+    let two = std::thread::scope(|scope| {
+        let both = [(); 2].map(|()| scope.spawn(|| net.json(&up)));
+        both.map(|one| one.join().unwrap())
+    });
+    let created: Vec<_> = two.iter().map(|started| started["created"].as_bool().unwrap()).collect();
+    assert!(created.contains(&true) && created.contains(&false), "{two:?}");
+
+    let root = net.0.path().join("testnet");
+    std::fs::write(root.join("endpoints.json"), "{").unwrap();
+    assert_eq!(error(&["testnet", "status"]).0, "damaged");
+    assert_eq!(net.json(&["testnet", "down"])["nodes"][0], "node0");
+    assert_eq!(net.json(&["testnet", "status"])["nodes"][0]["state"], "stopped");
+
+    let config = root.join("node0/node.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, good.replace("listen", "listne")).unwrap();
+    let (code, message) = error(&["testnet", "start", "0"]);
+    assert!(code == "node_died" && message.contains("listne") && message.contains("node.toml"), "{message}");
+    std::fs::write(&config, good).unwrap();
+
+    std::fs::write(root.join("network.json"), "{").unwrap();
+    assert_eq!(error(&["testnet", "reset"]).0, "damaged");
+    assert!(config.exists(), "nothing is deleted for a network whose shape is not known");
+    net.json(&["testnet", "reset", "--only"]);
+    assert!(!root.join("node0").exists());
+}
+
 #[test]
 fn commands_without_a_network_say_how_to_start_one() {
     let net = Net(tempfile::tempdir().unwrap());

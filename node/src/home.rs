@@ -26,8 +26,8 @@ pub enum HomeError {
         /// Why.
         source: std::io::Error,
     },
-    /// The genesis document is refused.
-    #[error("{path}: {source}")]
+    /// The genesis document is refused. Its own error calls it `genesis.json`, as the path does.
+    #[error("{}: {}", path.display(), source.to_string().trim_start_matches("genesis.json: "))]
     Genesis {
         /// Which file.
         path: PathBuf,

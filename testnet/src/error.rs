@@ -28,7 +28,9 @@ pub enum TestnetError {
         source: std::io::Error,
     },
     /// A file of ours does not read back.
-    #[error("{path}: {problem}; `synod testnet reset` starts afresh")]
+    #[error(
+        "{path}: {problem}; `synod testnet reset --only` deletes the network, and `synod testnet up` makes another"
+    )]
     Damaged {
         /// Which.
         path: PathBuf,
@@ -64,7 +66,7 @@ pub enum TestnetError {
         source: std::io::Error,
     },
     /// A node ended instead of getting ready.
-    #[error("{name} stopped before it was ready; the end of {log}:\n{tail}")]
+    #[error("{name} stopped before it was ready; {log} ends with:\n{tail}")]
     Died {
         /// Which node.
         name: String,

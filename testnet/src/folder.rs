@@ -12,14 +12,22 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use synod_node::config::Config;
+use synod_node::network::PeerName;
 use synod_node::{home, identity};
+use synod_types::Genesis;
 
 use crate::accounts;
 use crate::error::TestnetError;
-use crate::plan::{Link, Options, Plan};
+use crate::plan::{Link, MOST_NODES, Options, Plan};
+
+/// How long another command on the same network is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
 
 /// `endpoints.json`: what others may rely on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,10 +94,11 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Locks the folder at `root`, which is made if it is missing.
+    /// Locks the folder at `root`, which is made if it is missing. Another command that works on it is waited
+    /// for: starting a network takes a moment, and who starts it twice wants it started.
     ///
     /// # Errors
-    /// [`TestnetError::Busy`] while another command works on it.
+    /// [`TestnetError::Busy`] while another command goes on working on it.
     pub fn lock(root: &Path) -> Result<Self, TestnetError> {
         std::fs::create_dir_all(root).map_err(|source| file_error(root, source))?;
         let path = root.join("lock");
@@ -99,10 +108,14 @@ impl Folder {
             .write(true)
             .open(&path)
             .map_err(|source| file_error(&path, source))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(TestnetError::Busy(root.to_owned())),
-            Err(TryLockError::Error(source)) => Err(file_error(&path, source)),
+        let begun = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { root: root.to_owned(), _lock: lock }),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => std::thread::sleep(POLL),
+                Err(TryLockError::WouldBlock) => return Err(TestnetError::Busy(root.to_owned())),
+                Err(TryLockError::Error(source)) => return Err(file_error(&path, source)),
+            }
         }
     }
 
@@ -170,12 +183,44 @@ impl Folder {
         read_json(&path)
     }
 
-    /// Reads `endpoints.json`.
+    /// Reads `endpoints.json`. One that is missing or damaged is written anew from the nodes' own folders.
     ///
     /// # Errors
-    /// [`TestnetError::NoNetwork`], or a damaged file.
+    /// [`TestnetError::NoNetwork`], or a node's damaged folder.
     pub fn endpoints(&self) -> Result<Endpoints, TestnetError> {
-        read_endpoints(&self.root)
+        match read_endpoints(&self.root) {
+            Err(TestnetError::NoNetwork(_) | TestnetError::Damaged { .. }) if self.has_network() => {
+                let endpoints = self.recollect()?;
+                write_json(&self.root.join("endpoints.json"), &endpoints)?;
+                Ok(endpoints)
+            }
+            read => read,
+        }
+    }
+
+    fn recollect(&self) -> Result<Endpoints, TestnetError> {
+        let damaged = |path: &Path, problem: String| TestnetError::Damaged { path: path.to_owned(), problem };
+        let genesis =
+            home::read_genesis(&self.root).map_err(|error| damaged(&self.root, error.to_string()))?;
+        let mut nodes = Vec::new();
+        for folder in self.node_folders() {
+            let config = Config::load(&folder.join("node.toml"))
+                .map_err(|error| damaged(&folder, error.to_string()))?;
+            if !folder.join(identity::NODE_KEY_FILE).exists() {
+                return Err(damaged(&folder, "it has no node.key".to_owned()));
+            }
+            let key = identity::open(&folder, genesis.testnet, &[0; 32], None)
+                .map_err(|error| damaged(&folder, error.to_string()))?;
+            let p2p = *config.p2p.listen.first().ok_or_else(|| damaged(&folder, "p2p.listen".to_owned()))?;
+            nodes.push(endpoint(&folder, &config, p2p, PeerName::from_bytes(key.public().0)));
+        }
+        Ok(describe(&genesis, nodes))
+    }
+
+    /// The nodes' folders, by number.
+    fn node_folders(&self) -> Vec<PathBuf> {
+        let folders = (0..MOST_NODES).map(|index| self.root.join(format!("node{index}")));
+        folders.filter(|folder| folder.is_dir()).collect()
     }
 
     /// Deletes the network's files. The nodes must have stopped.
@@ -183,10 +228,9 @@ impl Folder {
     /// # Errors
     /// [`TestnetError::File`].
     pub fn clear(&self) -> Result<(), TestnetError> {
-        let nodes = self.endpoints().map(|endpoints| endpoints.nodes).unwrap_or_default();
         remove(&self.root.join("network.json"))?;
-        for node in nodes {
-            remove(&self.root.join(&node.name))?;
+        for folder in self.node_folders() {
+            remove(&folder)?;
         }
         remove(&self.root.join("endpoints.json"))?;
         remove(&self.root.join(home::GENESIS_FILE))
@@ -206,25 +250,34 @@ pub fn read_endpoints(root: &Path) -> Result<Endpoints, TestnetError> {
 }
 
 fn endpoints(root: &Path, plan: &Plan) -> Endpoints {
-    let nodes = plan.nodes.iter().map(|node| Endpoint {
-        name: node.name.clone(),
-        folder: root.join(&node.name),
-        rpc: format!("http://{}", node.config.rpc.listen),
-        ws: format!("ws://{}", node.config.rpc.listen),
-        web: format!("http://{}", node.config.web.listen),
-        getwork: Some(format!("http://{}", node.config.getwork.listen)),
-        p2p: node.p2p,
-        peer_id: node.peer.to_string(),
-    });
+    let nodes =
+        plan.nodes.iter().map(|node| endpoint(&root.join(&node.name), &node.config, node.p2p, node.peer));
+    describe(&plan.genesis, nodes.collect())
+}
+
+fn endpoint(folder: &Path, config: &Config, p2p: SocketAddr, peer: PeerName) -> Endpoint {
+    Endpoint {
+        name: config.name.clone(),
+        folder: folder.to_owned(),
+        rpc: format!("http://{}", config.rpc.listen),
+        ws: format!("ws://{}", config.rpc.listen),
+        web: format!("http://{}", config.web.listen),
+        getwork: Some(format!("http://{}", config.getwork.listen)),
+        p2p,
+        peer_id: peer.to_string(),
+    }
+}
+
+fn describe(genesis: &Genesis, nodes: Vec<Endpoint>) -> Endpoints {
     let accounts = accounts::dev_accounts().into_iter().map(|(name, address)| FundedAccount {
         name,
         address: synod_types::address::format_address(&address),
     });
     Endpoints {
-        chain_id: plan.genesis.chain_id,
-        genesis_hash: plan.genesis.hash().to_string(),
+        chain_id: genesis.chain_id,
+        genesis_hash: genesis.hash().to_string(),
         ordering: "pow".to_owned(),
-        nodes: nodes.collect(),
+        nodes,
         accounts: accounts.collect(),
     }
 }
@@ -258,5 +311,43 @@ fn remove(path: &Path) -> Result<(), TestnetError> {
     match result {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(file_error(path, source)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_that_are_lost_are_written_anew() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = Folder::lock(root.path()).expect("free");
+        assert!(matches!(folder.endpoints(), Err(TestnetError::NoNetwork(_))));
+        let options = Options {
+            nodes: 2,
+            mining_threads: 0,
+            seed: Some(3),
+            rpc_port: 37_545,
+            p2p_port: 37_600,
+            web_port: 37_700,
+            sync: true,
+            faults: false,
+            hash_rate: 1e6,
+            spacing_seconds: 2,
+            roomy: false,
+        };
+        let plan = Plan::new(&options).expect("free ports");
+        let written = folder.write(&plan, &options).expect("written");
+        let path = root.path().join("endpoints.json");
+        for spoil in [None, Some("{\"nodes\": 5")] {
+            std::fs::remove_file(&path).expect("there");
+            if let Some(text) = spoil {
+                std::fs::write(&path, text).expect("written");
+            }
+            assert_eq!(folder.endpoints().expect("from the nodes' folders"), written);
+            assert_eq!(read_endpoints(root.path()).expect("written again"), written);
+        }
+        folder.clear().expect("deleted");
+        assert!(!folder.has_network() && !root.path().join("node1").exists());
     }
 }

@@ -102,7 +102,7 @@ impl Testnet {
     pub fn start(&self, name: &str) -> Result<Endpoint, TestnetError> {
         let folder = Folder::lock(&self.root)?;
         self.start_proxy_if_any(&folder)?;
-        let node = self.find(name)?;
+        let node = find(folder.endpoints()?, name)?;
         if process::running_pid(&node).is_none() {
             let mut child = process::start(&self.synod, &node)?;
             process::wait_ready(&mut child, &node)?;
@@ -119,8 +119,8 @@ impl Testnet {
     /// # Errors
     /// No such node, or it does not stop.
     pub fn stop(&self, name: &str, kill: bool) -> Result<bool, TestnetError> {
-        let _folder = Folder::lock(&self.root)?;
-        process::stop(&self.find(name)?, kill)
+        let folder = Folder::lock(&self.root)?;
+        process::stop(&find(folder.endpoints()?, name)?, kill)
     }
 
     /// Stops every node and the proxy; the files stay. Returns the names of those that ran.
@@ -145,24 +145,31 @@ impl Testnet {
         for (node, pid) in running.iter().zip(pids) {
             process::wait_gone(node, pid)?;
         }
-        let mut network = folder.network()?;
-        if let Some(control) = network.proxy_control.take() {
+        // A damaged file names no proxy; whoever deletes the network must still be able to.
+        let mut network = folder.network().ok();
+        if let Some(control) = network.as_mut().and_then(|network| network.proxy_control.take()) {
             proxy::stop(control);
-            folder.write_network(&network)?;
+            network.map_or(Ok(()), |network| folder.write_network(&network))?;
         }
         Ok(running.iter().map(|node| node.name.clone()).collect())
+    }
+
+    /// What the network was made from.
+    ///
+    /// # Errors
+    /// [`TestnetError::NoNetwork`], or a damaged file.
+    pub fn options(&self) -> Result<Options, TestnetError> {
+        Ok(Folder::read_network(&self.root)?.options)
     }
 
     /// Stops the network and deletes it; the next `up` makes a new chain.
     ///
     /// # Errors
     /// A node does not stop, or a file cannot be removed.
-    pub fn remove(&self) -> Result<Options, TestnetError> {
+    pub fn remove(&self) -> Result<(), TestnetError> {
         let folder = Folder::lock(&self.root)?;
-        let options = folder.network()?.options;
         self.stop_all(&folder, true)?;
-        folder.clear()?;
-        Ok(options)
+        folder.clear()
     }
 
     /// What every node is doing.
@@ -179,18 +186,19 @@ impl Testnet {
     /// # Errors
     /// [`TestnetError::NoSuchNode`].
     pub fn find(&self, name: &str) -> Result<Endpoint, TestnetError> {
-        let nodes = read_endpoints(&self.root)?.nodes;
-        let known = nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
-        let full = if name.bytes().all(|byte| byte.is_ascii_digit()) {
-            format!("node{name}")
-        } else {
-            name.to_owned()
-        };
-        nodes
-            .into_iter()
-            .find(|node| node.name == full)
-            .ok_or_else(|| TestnetError::NoSuchNode { wanted: name.to_owned(), known })
+        find(read_endpoints(&self.root)?, name)
     }
+}
+
+fn find(endpoints: Endpoints, name: &str) -> Result<Endpoint, TestnetError> {
+    let nodes = endpoints.nodes;
+    let known = nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
+    let full =
+        if name.bytes().all(|byte| byte.is_ascii_digit()) { format!("node{name}") } else { name.to_owned() };
+    nodes
+        .into_iter()
+        .find(|node| node.name == full)
+        .ok_or_else(|| TestnetError::NoSuchNode { wanted: name.to_owned(), known })
 }
 
 fn node_status(endpoint: Endpoint) -> NodeStatus {

@@ -174,10 +174,13 @@ fn slow(endpoint: &Endpoint, what: &'static str) -> TestnetError {
     }
 }
 
+/// What a node says last tells why it ended: a command's error, which goes to standard error, or else its log.
 fn died(endpoint: &Endpoint) -> TestnetError {
-    let log = log_file(endpoint);
-    let mut tail = last_lines(&log, 10);
-    tail.push_str(&last_lines(&endpoint.folder.join("logs").join("stderr.log"), 10));
+    let errors = endpoint.folder.join("logs").join("stderr.log");
+    let (log, tail) = match last_lines(&errors, 10) {
+        told if told.is_empty() => (log_file(endpoint), last_lines(&log_file(endpoint), 10)),
+        told => (errors, told),
+    };
     TestnetError::Died { name: endpoint.name.clone(), log, tail }
 }
 

@@ -73,18 +73,19 @@ fn named(text: &str) -> Outcome<Located> {
     Ok(Located { url, how_to_start })
 }
 
-/// Finds a node that is named: one of the local test network, `node2` or just `2`, or any by its address.
+/// Finds a node that is named: one of the local test network, `node2` or just `2`, or any by its address. Also
+/// gives what to call it.
 ///
 /// # Errors
 /// When `text` is neither, or `endpoints.json` is damaged.
-pub(crate) fn locate_named(text: &str, home: &Home) -> Outcome<Located> {
+pub(crate) fn locate_named(text: &str, home: &Home) -> Outcome<(String, Located)> {
     let full =
         if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("node{text}") } else { text.to_owned() };
     let nodes = endpoints(home)?.map(|endpoints| endpoints.nodes).unwrap_or_default();
     if let Some(node) = nodes.iter().find(|node| node.name == full) {
         let url = Url::parse(&node.rpc).map_err(|problem| damaged(home, &problem))?;
         let how_to_start = format!("start it with `synod testnet start {full}`");
-        return Ok(Located { url, how_to_start });
+        return Ok((full, Located { url, how_to_start }));
     }
     if !text.contains([':', '.']) {
         let known: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
@@ -94,7 +95,8 @@ pub(crate) fn locate_named(text: &str, home: &Home) -> Outcome<Located> {
     }
     let url =
         Url::parse(text).map_err(|problem| Failure::usage("bad_rpc", format!("{text:?}: {problem}")))?;
-    Ok(Located { url, how_to_start: "check the address, and that the node runs".to_owned() })
+    let how_to_start = "check the address, and that the node runs".to_owned();
+    Ok((text.to_owned(), Located { url, how_to_start }))
 }
 
 /// The local test network's endpoints, if there is such a network.
@@ -114,5 +116,5 @@ pub(crate) fn endpoints(home: &Home) -> Outcome<Option<Endpoints>> {
 fn damaged(home: &Home, problem: &str) -> Failure {
     let path = home.testnet().join("endpoints.json");
     Failure::failed("endpoints_damaged", format!("{}: {problem}", path.display()))
-        .hint("`synod testnet reset` makes a new network; --rpc names a node by hand")
+        .hint("`synod testnet up` writes it anew; --rpc names a node by hand")
 }

@@ -23,25 +23,25 @@ pub(crate) enum Bench {
     /// Signatures in batches
     Verify {
         /// Transactions in a batch
-        #[arg(long, default_value_t = 1024)]
+        #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         batch: u32,
         /// Different senders
-        #[arg(long, default_value_t = 1024)]
+        #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         senders: u32,
         /// How many batches
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         batches: u32,
     },
     /// The state tree's root
     Root {
         /// Keys in the tree
-        #[arg(long, default_value_t = 1_000_000)]
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
         keys: u64,
         /// Updates in a batch
-        #[arg(long, default_value_t = 2_000)]
+        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
         updates: u64,
         /// How many batches
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         rounds: u32,
     },
     /// Whole blocks: executed, rooted, committed
@@ -52,7 +52,7 @@ pub(crate) enum Bench {
         #[arg(long, default_value_t = 200_000)]
         bytes: usize,
         /// How many commits
-        #[arg(long, default_value_t = 200)]
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
         commits: u32,
         /// Where to write; a temporary folder otherwise
         #[arg(long, value_name = "FOLDER")]
@@ -61,7 +61,7 @@ pub(crate) enum Bench {
     /// The mining kernels
     Mine {
         /// Milliseconds for each figure
-        #[arg(long, default_value_t = 1_000)]
+        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
         milliseconds: u64,
     },
 }
@@ -69,13 +69,13 @@ pub(crate) enum Bench {
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
     /// Accounts before the measured blocks
-    #[arg(long, default_value_t = 1_000_000)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     accounts: u64,
     /// Blocks to measure
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     blocks: u32,
     /// Transfers in a block
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=4_000))]
     transfers: u32,
     /// Do not sync
     #[arg(long)]
@@ -179,7 +179,7 @@ impl Apply {
         let load = ApplyLoad {
             accounts: self.accounts,
             blocks: self.blocks.max(1),
-            transfers: self.transfers.clamp(1, 4_000),
+            transfers: self.transfers,
             sync: !self.no_sync,
             index: !self.no_index,
         };

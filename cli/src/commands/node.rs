@@ -1,6 +1,7 @@
 //! `synod node`: one node as a process.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -106,8 +107,14 @@ fn failure(error: &RunError) -> Failure {
             Failure::usage("genesis", message)
                 .hint("all nodes of a network have the same genesis.json: copy it from another one")
         }
-        NodeError::Home(HomeError::File { .. }) => Failure::failed("file", message)
-            .hint("`synod init FOLDER` makes a node's folder, with its genesis.json and node.toml"),
+        NodeError::Home(HomeError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Failure::failed("file", message)
+                .hint("`synod init FOLDER` makes a node's folder, with its genesis.json and node.toml")
+        }
+        NodeError::Home(HomeError::File { .. }) | NodeError::Folder { .. } => {
+            Failure::failed("file", message)
+                .hint("the node's folder must be writable for who runs it, on a disk that is not full")
+        }
         NodeError::Home(HomeError::Locked(_)) => Failure::failed("node_running", message),
         NodeError::Identity(IdentityError::Sealed { source: KeyFileError::Password, .. }) => {
             Failure::failed("wrong_password", message)

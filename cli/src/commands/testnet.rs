@@ -79,9 +79,9 @@ pub(crate) enum TestnetCommand {
     after_help = "Examples:\n  synod testnet up\n  synod testnet up --nodes 7\n  synod testnet up --faults"
 )]
 pub(crate) struct Up {
-    /// How many nodes
-    #[arg(long, default_value_t = 4)]
-    nodes: usize,
+    /// How many nodes [default: 4]
+    #[arg(long)]
+    nodes: Option<usize>,
     /// Who orders the transactions
     #[arg(long, default_value = "pow", value_parser = ["pow"])]
     ordering: String,
@@ -225,7 +225,7 @@ impl Up {
         let options = self.options(testnet);
         let started = testnet.up(&options).map_err(failure)?;
         drop(progress);
-        if !started.created && started.endpoints.nodes.len() != self.nodes {
+        if !started.created && self.nodes.is_some_and(|wanted| wanted != started.endpoints.nodes.len()) {
             context.output.warning(format_args!(
                 "the network that exists has {} nodes; `synod testnet reset --only` deletes it",
                 started.endpoints.nodes.len()
@@ -241,7 +241,7 @@ impl Up {
         let hash_rate =
             if exists || self.mine == 0 { 1e6 } else { measure(Kernel::best(), 1, CALIBRATION).per_second() };
         Options {
-            nodes: self.nodes,
+            nodes: self.nodes.unwrap_or(4),
             mining_threads: self.mine,
             seed: self.seed,
             rpc_port: self.rpc_port,
@@ -341,24 +341,48 @@ impl Logs {
             Some(name) => vec![testnet.find(name).map_err(failure)?],
             None => read_endpoints(testnet.root()).map_err(failure)?.nodes,
         };
-        let several = nodes.len() > 1;
-        for node in nodes {
-            let lines = process::last_lines(&process::log_file(&node), self.lines.min(100_000));
-            if several {
-                context.output.text(&format!("== {}", node.name));
+        let nodes = nodes.into_iter().map(|node| NodeLog {
+            log: process::last_lines(&process::log_file(&node), self.lines.min(100_000)),
+            name: node.name,
+        });
+        context.output.result(&Ends { nodes: nodes.collect() });
+        Ok(())
+    }
+}
+
+/// The ends of logs.
+#[derive(Serialize)]
+struct Ends {
+    nodes: Vec<NodeLog>,
+}
+
+#[derive(Serialize)]
+struct NodeLog {
+    name: String,
+    log: String,
+}
+
+impl fmt::Display for Ends {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for NodeLog { name, log } in &self.nodes {
+            if self.nodes.len() > 1 {
+                writeln!(formatter, "== {name}")?;
             }
-            context.output.text(&lines);
+            formatter.write_str(log)?;
         }
         Ok(())
     }
 }
 
 fn reset(testnet: &Testnet, context: &Context, only: bool, seed: Option<u64>) -> Outcome<()> {
-    let mut options = testnet.remove().map_err(failure)?;
     if only {
+        testnet.remove().map_err(failure)?;
         context.output.result(&Done::new(&["the network".to_owned()], "deleted"));
         return Ok(());
     }
+    // Read first: a network whose shape is not known is not deleted for another one of that shape.
+    let mut options = testnet.options().map_err(failure)?;
+    testnet.remove().map_err(failure)?;
     options.seed = seed;
     let progress = context.output.progress("starting a new chain");
     if options.mining_threads > 0 {
@@ -553,6 +577,12 @@ fn failure(error: TestnetError) -> Failure {
             .hint("synod testnet reset --only && synod testnet up --faults"),
         TestnetError::Rpc { .. } => Failure::new(Exit::Unreachable, "unreachable", message),
         TestnetError::Died { .. } => Failure::failed("node_died", message),
+        TestnetError::Busy(_) => Failure::failed("busy", message),
+        TestnetError::NoPort(_) => Failure::failed("no_port", message),
+        TestnetError::File { .. } => Failure::failed("file", message),
+        TestnetError::Damaged { .. } => Failure::failed("damaged", message),
+        TestnetError::Slow { .. } => Failure::failed("too_slow", message),
+        TestnetError::Proxy(_) => Failure::failed("proxy", message),
         _ => Failure::failed("testnet", message),
     }
 }

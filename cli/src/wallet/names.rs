@@ -200,11 +200,15 @@ impl Names {
 }
 
 fn bad_address(text: &str, error: &AddressError) -> Failure {
-    let code = match error {
-        AddressError::Form => "bad_address",
-        AddressError::Checksum { .. } => "bad_checksum",
-    };
-    Failure::usage(code, format!("{text}: {error}"))
+    match error {
+        AddressError::Form => Failure::usage("bad_address", format!("{text}: {error}")),
+        // The checksum that would fit is not told: with a mistyped digit it would be a stranger's address.
+        AddressError::Checksum { .. } => Failure::usage(
+            "bad_checksum",
+            format!("{text}: the address's checksum is wrong: one of its characters was mistyped"),
+        )
+        .hint("copy it again from where it came from"),
+    }
 }
 
 #[cfg(test)]

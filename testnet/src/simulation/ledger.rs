@@ -9,11 +9,11 @@ use synod_consensus::random::Random;
 use synod_consensus::sim::{Complaint, DiskState, SyncError, Template};
 use synod_ledger::execution::{Proposal, intrinsic_gas};
 use synod_ledger::state::{StateRead, View};
-use synod_ledger::{AppendError, Ledger, Options, VerifiedCache};
+use synod_ledger::{AppendError, BlockHistory as _, Ledger, Options, VerifiedCache};
 use synod_node::mempool::{
     AccountState, AccountView, BlockRoom, ChainRules, Changed, NewTip, Origin, Pool, PoolLimits, Tip,
 };
-use synod_types::{Address, Block, BlockHash, TransactionId, UnixMillis, VerifiedTransaction};
+use synod_types::{Address, Block, BlockHash, Height, TransactionId, UnixMillis, VerifiedTransaction};
 
 use super::Common;
 use super::books::wrong;

@@ -123,9 +123,10 @@ impl Diff {
 
 impl Side {
     fn new(text: &str, context: &Context) -> Outcome<Self> {
-        let node = Node::new(locate_named(text, &context.home()?)?);
+        let (name, located) = locate_named(text, &context.home()?)?;
+        let node = Node::new(located);
         let head = node.status().settle()?.head;
-        Ok(Self { name: text.to_owned(), node, height: head.height, hash: head.hash })
+        Ok(Self { name, node, height: head.height, hash: head.hash })
     }
 
     fn block(&self, height: Height) -> Outcome<BlockView> {
@@ -240,14 +241,13 @@ impl fmt::Display for Difference {
         writeln!(formatter, "both have block {}  {}", self.common.height, self.common.hash)?;
         for tip in [&self.left, &self.right] {
             let own = tip.height.0.saturating_sub(self.common.height.0);
-            write!(formatter, "{}: {own} blocks of its own", tip.node)?;
             match &tip.first_own_block {
-                Some(first) => writeln!(formatter, ", the first is {first}")?,
-                None => writeln!(formatter)?,
+                Some(first) => writeln!(formatter, "{} has {own} more, the first is {first}", tip.node)?,
+                None => writeln!(formatter, "{} has no other block", tip.node)?,
             }
         }
         if !self.first_different_fields.is_empty() {
-            writeln!(formatter, "these differ in {}", self.first_different_fields.join(", "))?;
+            writeln!(formatter, "the first ones differ in {}", self.first_different_fields.join(", "))?;
         }
         for account in &self.accounts {
             let DifferentAccount { address, left, right } = account;

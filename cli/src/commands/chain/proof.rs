@@ -1,8 +1,12 @@
 //! `synod chain proof`: what an account holds, with a proof that needs no trust in the node.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
+use synod_types::Height;
+use synod_types::address::format_address;
 
 use crate::client::Settle;
 use crate::context::Context;
@@ -21,18 +25,40 @@ pub(crate) struct Proof {
     out: Option<PathBuf>,
 }
 
+/// The proof is in a file.
+#[derive(Debug, Serialize)]
+struct Written {
+    file: String,
+    address: String,
+    height: Height,
+    block_hash: String,
+}
+
 impl Proof {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
         let session = context.session()?;
         let account = session.names.account(&self.account)?;
         let proof = session.node.proof(account.address).settle()?;
         let text = serde_json::to_string_pretty(&proof).expect("a proof always serializes") + "\n";
-        match self.out {
-            Some(path) => std::fs::write(&path, text).map_err(|error| Failure::file(&path, &error)),
-            None => {
-                context.output.text(&text);
-                Ok(())
-            }
-        }
+        let Some(path) = self.out else {
+            context.output.text(&text);
+            return Ok(());
+        };
+        std::fs::write(&path, text).map_err(|error| Failure::file(&path, &error))?;
+        context.output.result(&Written {
+            file: path.display().to_string(),
+            address: format_address(&account.address),
+            height: proof.height,
+            block_hash: proof.block_hash.to_string(),
+        });
+        Ok(())
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, address, height, block_hash } = self;
+        writeln!(formatter, "✓ {file} proves what {address} holds at block {height}")?;
+        write!(formatter, "  next     synod chain verify {file} --block {block_hash}")
     }
 }

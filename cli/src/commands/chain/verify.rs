@@ -39,7 +39,7 @@ pub(crate) struct Verify {
     /// A file made by `synod chain proof`, or - for standard input
     file: PathBuf,
     /// The block's hash, from a place that you trust
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = parse_hash)]
     block: Option<BlockHash>,
 }
 
@@ -54,6 +54,11 @@ struct Verified {
     block_hash: String,
     trusted: bool,
     work: String,
+}
+
+fn parse_hash(text: &str) -> Result<BlockHash, String> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 64);
+    digits.and_then(|_| text.parse().ok()).ok_or_else(|| "a block's hash is 0x and 64 hex digits".to_owned())
 }
 
 impl Verify {

@@ -124,7 +124,10 @@ fn read_genesis(path: &Path) -> Outcome<Genesis> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::file(path, &error).hint("copy genesis.json from a node of the network that you join")
     })?;
-    let refused = |problem: String| Failure::usage("genesis", format!("{}: {problem}", path.display()));
+    let refused = |problem: String| {
+        let problem = problem.trim_start_matches("genesis.json: ");
+        Failure::usage("genesis", format!("{}: {problem}", path.display()))
+    };
     let genesis = Genesis::from_json(&text).map_err(|error| refused(error.to_string()))?;
     if genesis.testnet {
         return Err(refused("this is a test network's".to_owned())
