@@ -8,7 +8,8 @@
 //! - [`gas`]: the schedule; [`fork`]: limits that differ between forks, and the choice of one;
 //! - `machine`: frames on an explicit stack; `journal`: state with undo; `memory`: one buffer for all;
 //! - [`transaction`]: checks, gas bought and refunded, fees; `eth_call` and estimation;
-//! - [`precompile`], [`tracer`], and with the feature `state-tests` the runner of the official tests.
+//! - [`precompile`], [`tracer`], and with the feature `state-tests` the runner of the official tests;
+//! - `contracts/` (beside `src/`): example contracts in Solidity; with the feature `bench` programs to measure.
 //!
 //! ```
 //! use alloy_primitives::{Address, U256, bytes};
@@ -30,6 +31,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod code;
 pub mod fork;
 pub mod gas;

@@ -9,14 +9,13 @@
 #![allow(clippy::disallowed_methods)]
 
 mod fuzz;
-mod oracle;
 
 use alloy_primitives::U256;
 use fuzz::scene::Scene;
 use fuzz::shrink::shrink;
-use oracle::{Ending, Outcome};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use synod_vm::bench::revm::{self as oracle, Ending, Outcome};
 use synod_vm::tracer::{Step, Tracer};
 use synod_vm::{Execution, Status, Vm, World, opcode};
 

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod fuzz;
-mod oracle;
 
 use alloy_primitives::{Address, U256, hex};
 use fuzz::Random;

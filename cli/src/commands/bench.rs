@@ -2,6 +2,8 @@
 //!
 //! Every figure comes from the shipped code. What depends on the disk prints the disk's own sync time beside it.
 
+mod vm;
+
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,6 +60,7 @@ pub(crate) enum Bench {
         #[arg(long, value_name = "FOLDER")]
         folder: Option<PathBuf>,
     },
+    Vm(vm::VmBench),
     /// The mining kernels
     Mine {
         /// Milliseconds for each figure
@@ -96,6 +99,7 @@ impl Bench {
     pub(crate) fn run(self, context: &Context) -> Outcome<()> {
         let progress = context.output.progress("measuring");
         let result = match self {
+            Self::Vm(bench) => bench.measure(&progress)?,
             Self::Verify { batch, senders, batches } => {
                 let figures = bench::verify(batch.max(1), batches.max(1), senders);
                 let text = format!(

@@ -2,8 +2,8 @@
 
 use super::scene::{PEOPLE, contract};
 use super::{Piece, Random, compile};
-use crate::oracle::assembler::push;
 use alloy_primitives::{Address, U256};
+use synod_vm::bench::assembler::push;
 use synod_vm::opcode::{self as op, TABLE};
 
 /// Writes one program.

@@ -2,11 +2,9 @@
 
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
-#[path = "../oracle/assembler.rs"]
-pub mod assembler;
-
 use alloy_primitives::{Address, Bytes, U256};
-use assembler::assemble;
+pub use synod_vm::bench::assembler;
+use synod_vm::bench::assembler::assemble;
 use synod_vm::tracer::Tracer;
 use synod_vm::{Block, Execution, Refusal, Transaction, Vm, World};
 

@@ -1,9 +1,9 @@
 //! A small assembler that reads the opcode table: names as they are, `0x…` or decimal numbers as the
 //! shortest push, `name:` for a jump destination, `@name` for a push of its place.
 
+use crate::opcode;
 use alloy_primitives::{Bytes, U256};
 use std::collections::BTreeMap;
-use synod_vm::opcode;
 
 /// Assembles a program.
 ///

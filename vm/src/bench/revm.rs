@@ -1,39 +1,46 @@
-//! What the tests and the bench share: revm 43 as an oracle, and a small assembler.
+//! revm 43 on the same worlds, blocks and transactions, as Cancun.
 
-#![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
-
-pub mod assembler;
-
+use crate::host::Account;
+use crate::transaction::{Block, Transaction};
+use crate::world::World;
+use ::revm::context::result::{EVMError, ExecutionResult, ResultAndState};
+use ::revm::context::{BlockEnv, CfgEnv, TxEnv};
+use ::revm::context_interface::block::BlobExcessGasAndPrice;
+use ::revm::database::{CacheDB, EmptyDB};
+use ::revm::handler::MainnetEvm;
+use ::revm::primitives::TxKind;
+use ::revm::primitives::hardfork::SpecId;
+use ::revm::state::{AccountInfo, Bytecode, EvmState};
+use ::revm::{Context, ExecuteEvm, Journal, MainBuilder, MainContext};
 use alloy_primitives::{Address, Bytes, Log, U256};
-use revm::context::result::{EVMError, ExecutionResult, ResultAndState};
-use revm::context::{BlockEnv, CfgEnv, TxEnv};
-use revm::context_interface::block::BlobExcessGasAndPrice;
-use revm::database::{CacheDB, EmptyDB};
-use revm::handler::MainnetEvm;
-use revm::primitives::TxKind;
-use revm::primitives::hardfork::SpecId;
-use revm::state::{AccountInfo, Bytecode, EvmState};
-use revm::{Context, ExecuteEvm, Journal, MainBuilder, MainContext};
-use synod_vm::{Account, Block, Transaction, World};
 
+/// The state in revm's form.
 pub type Database = CacheDB<EmptyDB>;
+/// revm on a state.
 pub type Evm = MainnetEvm<Context<BlockEnv, TxEnv, CfgEnv, Database, Journal<Database>>>;
 
 /// How revm ended: the same three ways, without the reason of a halt, where the two order their checks
 /// differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
+    /// It did what it wanted.
     Success,
+    /// It asked for its changes to be undone.
     Revert,
+    /// It was stopped by force.
     Halt,
 }
 
 /// What revm made of a transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
+    /// How it ended.
     pub ending: Ending,
+    /// Gas that is paid for.
     pub gas_used: u64,
+    /// What it returned; nothing after a halt.
     pub output: Bytes,
+    /// The logs; none unless it succeeded.
     pub logs: Vec<Log>,
 }
 
@@ -81,7 +88,7 @@ fn database(world: &World) -> Database {
 /// The transaction in revm's form.
 pub fn transaction(transaction: &Transaction, chain_id: u64) -> TxEnv {
     let list =
-        transaction.access_list.iter().map(|(address, slots)| revm::context::transaction::AccessListItem {
+        transaction.access_list.iter().map(|(address, slots)| ::revm::context::transaction::AccessListItem {
             address: *address,
             storage_keys: slots.iter().map(|slot| (*slot).into()).collect(),
         });
@@ -102,6 +109,9 @@ pub fn transaction(transaction: &Transaction, chain_id: u64) -> TxEnv {
 }
 
 /// Executes with revm: the outcome and the world after, or `None` for a refused transaction.
+///
+/// # Panics
+/// When revm fails in any other way.
 pub fn execute(world: &World, block: &Block, tx: &Transaction) -> Option<(Outcome, World)> {
     let result = evm(world, block).transact(transaction(tx, block.chain_id));
     let ResultAndState { result, state } = match result {
