@@ -26,9 +26,20 @@ impl Home {
         folder.map(Self).ok_or_else(missing)
     }
 
+    /// A home for a test.
+    #[cfg(test)]
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
     /// Keys, labels, the pinned network and signed transactions.
     pub(crate) fn wallet(&self) -> PathBuf {
         self.0.join("wallet")
+    }
+
+    /// Contracts that are known by name.
+    pub(crate) fn contracts(&self) -> PathBuf {
+        self.0.join("contracts")
     }
 
     /// The local test network.

@@ -3,6 +3,7 @@
 mod client;
 mod commands;
 mod context;
+mod contract;
 mod failure;
 mod home;
 mod output;
@@ -50,6 +51,9 @@ enum Command {
     /// The chain: status, blocks, transactions, proofs
     #[command(subcommand)]
     Chain(commands::chain::Chain),
+    /// Contracts: deploying, calling, reading what they did
+    #[command(subcommand)]
+    Contract(commands::contract::Contract),
     Mine(commands::mine::Mine),
     Init(Box<commands::init::Init>),
     Node(commands::node::NodeCommand),
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
     let outcome = match synod.command {
         Command::Wallet(command) => command.run(&context),
         Command::Chain(command) => command.run(&context),
+        Command::Contract(command) => command.run(&context),
         Command::Mine(command) => command.run(&context),
         Command::Init(command) => command.run(&context),
         Command::Node(command) => command.run(&context),

@@ -19,8 +19,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use synod_node::rpc::types::{
-    AccountView, BlockReference, BlockView, ErrorCode, FeesView, HistoryPage, PoolView, ProofView, Refusal,
-    SolveView, StatusView, SubmitView, TemplateView, TransactionStatusView,
+    AccountView, BlockReference, BlockView, CallRequest, CallView, CodeView, ErrorCode, EstimateView,
+    FeesView, HistoryPage, LogsPage, LogsRequest, PoolView, ProofView, Refusal, SolveView, StatusView,
+    SubmitView, TemplateView, TraceView, TransactionStatusView,
 };
 use synod_types::address::format_address;
 use synod_types::{Address, Bytes, TransactionId};
@@ -139,6 +140,31 @@ impl Node {
     /// `synod_pool`, of one account or of all.
     pub(crate) fn pool(&self, address: Option<Address>) -> Result<PoolView, CallError> {
         self.call("synod_pool", json!([address.map(|address| format_address(&address))]))
+    }
+
+    /// `synod_call` at the tip: what a call would do.
+    pub(crate) fn call_contract(&self, request: &CallRequest) -> Result<CallView, CallError> {
+        self.call("synod_call", json!([request]))
+    }
+
+    /// `synod_estimate_gas` at the tip.
+    pub(crate) fn estimate_gas(&self, request: &CallRequest) -> Result<EstimateView, CallError> {
+        self.call("synod_estimate_gas", json!([request]))
+    }
+
+    /// `synod_code` at the tip.
+    pub(crate) fn code(&self, address: Address) -> Result<CodeView, CallError> {
+        self.call("synod_code", json!([format_address(&address)]))
+    }
+
+    /// `synod_logs`.
+    pub(crate) fn logs(&self, request: &LogsRequest) -> Result<LogsPage, CallError> {
+        self.call("synod_logs", json!([request]))
+    }
+
+    /// `synod_trace`.
+    pub(crate) fn trace(&self, id: TransactionId) -> Result<TraceView, CallError> {
+        self.call("synod_trace", json!([id.to_string()]))
     }
 
     /// `synod_template`. With `wait_for_change_of` the node answers when that template is out of date.

@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod chain;
 pub(crate) mod completions;
+pub(crate) mod contract;
 pub(crate) mod doctor;
 pub(crate) mod init;
 pub(crate) mod mine;

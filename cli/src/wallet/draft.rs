@@ -20,17 +20,20 @@ pub(crate) struct Draft<'a> {
     pub(crate) from: &'a Account,
     /// Who receives; `None` creates a contract.
     pub(crate) to: Option<&'a Account>,
+    /// What it calls, in words.
+    pub(crate) action: Option<&'a str>,
     /// What will be signed.
     pub(crate) transaction: &'a NativeTransaction,
 }
 
-/// A plain payment of `value` by the account of `sender`.
-pub(crate) fn transfer(
+/// A transaction of the account of `sender`: a payment, a call, or without `to` a creation.
+pub(crate) fn transaction(
     network: &Network,
     sender: PublicKey,
     nonce: u64,
-    to: Address,
+    to: Option<Address>,
     value: U256,
+    data: Bytes,
     fees: &Fees,
 ) -> NativeTransaction {
     NativeTransaction {
@@ -40,9 +43,9 @@ pub(crate) fn transfer(
         max_fee: fees.max_fee,
         max_tip: fees.max_tip,
         gas_limit: fees.gas_limit,
-        to: Some(to),
+        to,
         value,
-        data: Bytes::new(),
+        data,
         access_list: Vec::new(),
         valid_until: fees.valid_until,
     }
@@ -59,7 +62,9 @@ impl fmt::Display for Draft<'_> {
             Some(to) => writeln!(formatter, "  to       {to}")?,
             None => writeln!(formatter, "  to       a new contract")?,
         }
-        if !transaction.data.is_empty() {
+        if let Some(action) = self.action {
+            writeln!(formatter, "  does     {action}")?;
+        } else if !transaction.data.is_empty() {
             writeln!(formatter, "  data     {} bytes", transaction.data.len())?;
         }
         writeln!(formatter, "  fee      at most {}", both(fees.most()))?;

@@ -24,9 +24,9 @@ pub(crate) struct FeeOptions {
     /// The tip for whoever makes the block, for each gas, with its unit: 1gwei
     #[arg(long, value_name = "FEE", value_parser = parse_fee, help_heading = "Fees")]
     pub(crate) tip: Option<u128>,
-    /// The most gas to use
-    #[arg(long, value_name = "GAS", default_value_t = TRANSFER_GAS, help_heading = "Fees")]
-    pub(crate) gas_limit: u64,
+    /// The most gas to use; by default what it needs
+    #[arg(long, value_name = "GAS", help_heading = "Fees")]
+    pub(crate) gas_limit: Option<u64>,
     /// Give up when it is in no block up to this height
     #[arg(long, value_name = "HEIGHT", help_heading = "Fees")]
     pub(crate) valid_until: Option<u64>,
@@ -68,11 +68,12 @@ impl Fees {
 }
 
 impl FeeOptions {
-    /// The fees to offer, given what the node sees. Without a node both fees must be given.
+    /// The fees to offer, given what the node sees, for `needed` gas unless more or less was asked for.
+    /// Without a node both fees must be given.
     ///
     /// # Errors
     /// When the flags contradict each other or look like a slip.
-    pub(crate) fn decide(&self, seen: Option<&FeesView>) -> Outcome<Fees> {
+    pub(crate) fn decide(&self, seen: Option<&FeesView>, needed: u64) -> Outcome<Fees> {
         let missing = || {
             Failure::usage("fee_needed", "without a node the fees must be given")
                 .hint("add --max-fee 3gwei --tip 1gwei")
@@ -95,11 +96,12 @@ impl FeeOptions {
             return Err(Failure::usage("fee_absurd", "a fee above 1000000gwei for each gas is a slip")
                 .hint("fees are for each unit of gas, and usually a few gwei"));
         }
-        if self.gas_limit < TRANSFER_GAS {
-            return Err(Failure::usage("gas_too_low", format!("a transfer uses {TRANSFER_GAS} gas")));
+        let gas_limit = self.gas_limit.unwrap_or(needed);
+        if gas_limit < TRANSFER_GAS {
+            return Err(Failure::usage("gas_too_low", format!("even a transfer uses {TRANSFER_GAS} gas")));
         }
         let valid_until = self.valid_until.map(Height);
-        Ok(Fees { max_fee, max_tip, gas_limit: Gas(self.gas_limit), valid_until })
+        Ok(Fees { max_fee, max_tip, gas_limit: Gas(gas_limit), valid_until })
     }
 }
 
@@ -129,32 +131,34 @@ mod tests {
     }
 
     fn options() -> FeeOptions {
-        FeeOptions { gas_limit: TRANSFER_GAS, ..FeeOptions::default() }
+        FeeOptions::default()
     }
 
     #[test]
     fn the_defaults_leave_room_for_the_base_fee_to_double() {
-        let fees = options().decide(Some(&seen())).unwrap();
+        let fees = options().decide(Some(&seen()), TRANSFER_GAS).unwrap();
         assert_eq!((fees.max_fee, fees.max_tip), (5 * GWEI, GWEI));
         assert_eq!(fees.most(), U256::from(105_000 * GWEI));
-        let low = FeeOptions { max_fee: Some(GWEI / 2), ..options() }.decide(Some(&seen())).unwrap();
+        let low =
+            FeeOptions { max_fee: Some(GWEI / 2), ..options() }.decide(Some(&seen()), TRANSFER_GAS).unwrap();
         assert_eq!((low.max_fee, low.max_tip), (GWEI / 2, GWEI / 2), "a suggested tip gives way");
     }
 
     #[test]
     fn contradictions_and_slips_are_refused() {
-        let code = |options: FeeOptions| options.decide(Some(&seen())).unwrap_err().code().to_owned();
+        let code =
+            |options: FeeOptions| options.decide(Some(&seen()), TRANSFER_GAS).unwrap_err().code().to_owned();
         assert_eq!(code(FeeOptions { max_fee: Some(1), tip: Some(2), ..options() }), "tip_above_fee");
         assert_eq!(code(FeeOptions { max_fee: Some(u128::MAX), ..options() }), "fee_absurd");
-        assert_eq!(code(FeeOptions { gas_limit: 20_999, ..options() }), "gas_too_low");
-        assert_eq!(options().decide(None).unwrap_err().code(), "fee_needed");
+        assert_eq!(code(FeeOptions { gas_limit: Some(20_999), ..options() }), "gas_too_low");
+        assert_eq!(options().decide(None, TRANSFER_GAS).unwrap_err().code(), "fee_needed");
         assert!(parse_fee("3").is_err() && parse_fee("x").is_err());
         assert_eq!(parse_fee("3gwei"), Ok(3 * GWEI));
     }
 
     #[test]
     fn a_raise_is_always_enough_to_replace() {
-        let offer = options().decide(Some(&seen())).unwrap();
+        let offer = options().decide(Some(&seen()), TRANSFER_GAS).unwrap();
         for fee in [0, 1, 7, 9, 10, GWEI, 3 * GWEI + 1] {
             let old = Fees { max_fee: fee, max_tip: fee, ..offer };
             let new = old.raised(&offer);

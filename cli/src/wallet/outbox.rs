@@ -88,10 +88,10 @@ impl Record {
         Ok(Self { id: verified.id(), transaction: verified.native().clone(), raw, created_at })
     }
 
-    /// Whether it is a plain payment of `value` to `to`.
-    pub(crate) fn pays(&self, to: Address, value: U256) -> bool {
+    /// Whether it does just this: pays `value` to `to`, with this data.
+    pub(crate) fn does(&self, to: Option<Address>, value: U256, data: &Bytes) -> bool {
         let transaction = &self.transaction;
-        transaction.to == Some(to) && transaction.value == value && transaction.data.is_empty()
+        transaction.to == to && transaction.value == value && transaction.data == *data
     }
 }
 
@@ -258,8 +258,11 @@ mod tests {
         assert_eq!(slots.iter().map(|slot| slot.nonce).collect::<Vec<_>>(), [2, 9, 10]);
         assert_eq!(slots[1].records.len(), 2);
         assert_eq!(slots[1].latest(), &bumped);
-        assert!(slots[0].latest().pays(Address::repeat_byte(2), U256::from(5)));
-        assert!(!slots[0].latest().pays(Address::repeat_byte(2), U256::from(6)));
+        let (to, data) = (Some(Address::repeat_byte(2)), Bytes::from_static(&[1]));
+        assert!(slots[0].latest().does(to, U256::from(5), &Bytes::new()));
+        for (to, value, data) in [(to, 6, &Bytes::new()), (to, 5, &data), (None, 5, &Bytes::new())] {
+            assert!(!slots[0].latest().does(to, U256::from(value), data));
+        }
         outbox(folder.path()).remove(&slots[1].records).unwrap();
         assert_eq!(outbox(folder.path()).slots().unwrap().len(), 2);
     }

@@ -4,6 +4,7 @@ mod balance;
 mod export;
 mod history;
 mod import;
+pub(crate) mod intent;
 mod label;
 mod list;
 mod network;

@@ -34,26 +34,26 @@ pub(super) struct Order {
 
 /// How long a paying command waits.
 #[derive(Debug, Clone, Args)]
-pub(super) struct WaitOptions {
+pub(crate) struct WaitOptions {
     /// What to wait for
     #[arg(long, value_enum, default_value_t = Wait::Included)]
-    pub(super) wait: Wait,
+    pub(crate) wait: Wait,
     /// How many seconds to go without progress before giving up with exit code 5
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(super) timeout: u64,
+    pub(crate) timeout: u64,
 }
 
 /// A paying command at work: an account's outbox behind a node.
-pub(super) struct Payment<'a> {
-    pub(super) context: &'a Context,
-    pub(super) session: &'a Session,
-    pub(super) outbox: Outbox,
-    pub(super) options: &'a WaitOptions,
+pub(crate) struct Payment<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) session: &'a Session,
+    pub(crate) outbox: Outbox,
+    pub(crate) options: &'a WaitOptions,
 }
 
 impl Payment<'_> {
     /// The outbox's way to the chain.
-    pub(super) fn delivery(&self) -> Delivery<'_> {
+    pub(crate) fn delivery(&self) -> Delivery<'_> {
         Delivery {
             node: &self.session.node,
             outbox: &self.outbox,
@@ -78,11 +78,7 @@ impl Payment<'_> {
     /// # Errors
     /// As [`Delivery::watch`], and when the transaction is in a block but failed.
     pub(super) fn finish(&self, slot: &Slot, resumed: bool) -> Outcome<TransactionId> {
-        let wait = self.options.wait;
-        let settled_depth =
-            if wait == Wait::Final { self.session.genesis()?.pow.settled_depth } else { SAFE_DEPTH };
-        let view = self.delivery().watch(slot, wait, settled_depth)?;
-        let told = slot.records.iter().find(|record| record.id == view.id).unwrap_or(slot.latest());
+        let (view, told) = self.watch(slot)?;
         self.context.output.result(&Paid::new(self.session, told, &view, resumed)?);
         match &view.receipt {
             Some(receipt) if !receipt.succeeded => Err(Failure::new(
@@ -92,6 +88,29 @@ impl Payment<'_> {
             )),
             _ => Ok(told.id),
         }
+    }
+}
+
+impl Payment<'_> {
+    /// Waits for a slot that was submitted. Gives what the chain says, and the record that it is about.
+    ///
+    /// # Errors
+    /// As [`Delivery::watch`].
+    pub(crate) fn watch<'s>(&self, slot: &'s Slot) -> Outcome<(TransactionStatusView, &'s Record)> {
+        let wait = self.options.wait;
+        let settled_depth =
+            if wait == Wait::Final { self.session.genesis()?.pow.settled_depth } else { SAFE_DEPTH };
+        let view = self.delivery().watch(slot, wait, settled_depth)?;
+        let told = slot.records.iter().find(|record| record.id == view.id).unwrap_or(slot.latest());
+        Ok((view, told))
+    }
+
+    /// Says that an equal transaction is under way, and waited for.
+    pub(crate) fn say_resumed(&self, slot: &Slot) {
+        let id = slot.latest().id;
+        self.context.output.note(format_args!(
+            "resuming the equal payment that is under way (--again makes a second one): {id}"
+        ));
     }
 }
 
@@ -108,7 +127,7 @@ pub(super) fn open(signer: &Signer, password: &PasswordSource) -> Outcome<Secret
 
 /// What became of a payment.
 #[derive(Debug, Serialize)]
-pub(super) struct Paid {
+pub(crate) struct Paid {
     id: String,
     status: &'static str,
     resumed: bool,
@@ -127,7 +146,16 @@ pub(super) struct Paid {
 }
 
 impl Paid {
-    fn new(session: &Session, record: &Record, view: &TransactionStatusView, resumed: bool) -> Outcome<Self> {
+    /// What `view` says of a record.
+    ///
+    /// # Errors
+    /// When the names of this home cannot be read.
+    pub(crate) fn new(
+        session: &Session,
+        record: &Record,
+        view: &TransactionStatusView,
+        resumed: bool,
+    ) -> Outcome<Self> {
         let transaction: &NativeTransaction = &record.transaction;
         let to_name = match transaction.to {
             Some(to) => {

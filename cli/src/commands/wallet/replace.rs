@@ -106,7 +106,7 @@ impl Replacement {
             accounts::lock(&context.wallet()?, &session.network, sender, &session.node, &context.output)?;
         let mut slot = slot_of(&payment, original)?;
         demand_open(&payment, &slot)?;
-        let offer = self.fees.decide(Some(&session.node.fees().settle()?))?;
+        let offer = self.fees.decide(Some(&session.node.fees().settle()?), TRANSFER_GAS)?;
         let mut transaction = slot.latest().transaction.clone();
         change(&mut transaction);
         let fees = Fees::of(&slot.latest().transaction).raised(&offer);
@@ -126,7 +126,13 @@ impl Replacement {
         let account = |address| session.names.account(&format_address(&address));
         let from = account(transaction.sender_address())?;
         let to = transaction.to.map(account).transpose()?;
-        context.output.note(Draft { network: &session.network, from: &from, to: to.as_ref(), transaction });
+        context.output.note(Draft {
+            network: &session.network,
+            from: &from,
+            to: to.as_ref(),
+            action: None,
+            transaction,
+        });
         Ok(())
     }
 }

@@ -12,8 +12,8 @@ use super::payment::{Order, open};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
 use crate::home::{Existing, write_private};
-use crate::wallet::draft::{Draft, Wei, transfer};
-use crate::wallet::fees::FeeOptions;
+use crate::wallet::draft::{self, Draft, Wei};
+use crate::wallet::fees::{FeeOptions, TRANSFER_GAS};
 use crate::wallet::names::Names;
 use crate::wallet::network::{Network, Pin};
 use crate::wallet::outbox::Record;
@@ -63,13 +63,22 @@ impl Sign {
         let network = self.network(context)?;
         let names = Names::new(context.keystore()?, network.testnet);
         let (signer, to) = (names.signer(&self.order.from)?, names.account(&self.order.to)?);
-        let (from, fees) = (signer.account(), self.fees.decide(None)?);
+        let (from, fees) = (signer.account(), self.fees.decide(None, TRANSFER_GAS)?);
         let key = open(&signer, &self.password)?;
-        let transaction = transfer(&network, key.public(), self.nonce, to.address, self.order.amount, &fees);
+        let transaction = draft::transaction(
+            &network,
+            key.public(),
+            self.nonce,
+            Some(to.address),
+            self.order.amount,
+            Bytes::new(),
+            &fees,
+        );
         context.output.note(Draft {
             network: &network,
             from: &from,
             to: Some(&to),
+            action: None,
             transaction: &transaction,
         });
         let signed = Transaction::Native(transaction.sign(network.genesis_hash, &key));

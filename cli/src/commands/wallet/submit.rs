@@ -78,7 +78,13 @@ fn show(context: &Context, session: &Session, record: &Record) -> Outcome<()> {
     let account = |address| session.names.account(&format_address(&address));
     let from = account(transaction.sender_address())?;
     let to = transaction.to.map(account).transpose()?;
-    context.output.note(Draft { network: &session.network, from: &from, to: to.as_ref(), transaction });
+    context.output.note(Draft {
+        network: &session.network,
+        from: &from,
+        to: to.as_ref(),
+        action: None,
+        transaction,
+    });
     Ok(())
 }
 
