@@ -1,7 +1,13 @@
 //! EVM-17: the machine against revm 43 on random programs: status, gas, output, logs and state are equal.
 //!
-//! `SYNOD_FUZZ_SECONDS` is the budget (5 by default), `SYNOD_FUZZ_SEED` the first seed. A difference is
-//! made small and printed with its seed. Each scene also checks that money is conserved, that the diff can
+//! `SYNOD_FUZZ_SECONDS` is the budget (5 by default), `SYNOD_FUZZ_SEED` the first seed. A long run, with programs
+//! a second and opcode coverage printed at its end:
+//!
+//! ```text
+//! SYNOD_FUZZ_SECONDS=3600 cargo test --release -p synod-vm --test differential evm_17 -- --nocapture
+//! ```
+//!
+//! A difference is made small and printed with its seed. Each scene also checks that money is conserved, that the diff can
 //! be undone, and now and then that a watched run gives the same as an unwatched one.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]

@@ -1,6 +1,6 @@
 //! A small stage for tests that are written by hand: contracts in assembly, one sender, one block.
 
-#![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used, unreachable_pub)]
 
 use alloy_primitives::{Address, Bytes, U256};
 pub use synod_vm::bench::assembler;
