@@ -4,10 +4,13 @@
 //! apart. Signatures are checked once, at the mempool's door; [`verify`] measures that, and [`apply`] takes
 //! its blocks' transactions as checked, as they come from the pool's memory in a node.
 
+mod contracts;
+
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use contracts::{ContractFigures, ContractLoad, Token, contracts};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::Serialize;

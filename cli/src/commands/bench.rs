@@ -61,6 +61,8 @@ pub(crate) enum Bench {
         folder: Option<PathBuf>,
     },
     Vm(vm::VmBench),
+    /// A token's transfers through the ledger, and where the time goes
+    Contracts(ContractBench),
     /// The mining kernels
     Mine {
         /// Milliseconds for each figure
@@ -91,6 +93,25 @@ pub(crate) struct Apply {
     folder: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ContractBench {
+    /// Accounts that hold the token
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    holders: u64,
+    /// Blocks to measure
+    #[arg(long, default_value_t = 50)]
+    blocks: u32,
+    /// Transfers in a block
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=9_000))]
+    transfers: u32,
+    /// Do not sync
+    #[arg(long)]
+    no_sync: bool,
+    /// Where to write; a temporary folder otherwise
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
 impl Bench {
     /// Runs it.
     ///
@@ -100,6 +121,7 @@ impl Bench {
         let progress = context.output.progress("measuring");
         let result = match self {
             Self::Vm(bench) => bench.measure(&progress)?,
+            Self::Contracts(bench) => bench.measure()?,
             Self::Verify { batch, senders, batches } => {
                 let figures = bench::verify(batch.max(1), batches.max(1), senders);
                 let text = format!(
@@ -174,6 +196,42 @@ impl Drop for Scratch {
             // What cannot be removed lies in the system's folder for temporary things.
             let _ = std::fs::remove_dir_all(&self.path);
         }
+    }
+}
+
+impl ContractBench {
+    fn measure(self) -> Outcome<Figures> {
+        let scratch = Scratch::new(self.folder)?;
+        let token = bench::Token {
+            creation: synod_vm::bench::token_data(1_000_000_000),
+            transfer: synod_vm::bench::transfer_data,
+        };
+        let load = bench::ContractLoad {
+            token,
+            holders: self.holders,
+            blocks: self.blocks.max(1),
+            transfers: self.transfers,
+            sync: !self.no_sync,
+        };
+        let figures = bench::contracts(&scratch.path, &load)
+            .map_err(|error| Failure::failed("bench", error.to_string()))?;
+        let part = |milliseconds: f64| {
+            format!("{milliseconds:.2} ms ({:.0} %)", 100.0 * milliseconds / figures.block_ms)
+        };
+        let text = format!(
+            "{:.0} token transfers a second: {:.2} ms for a block of {} over {} holders, {} gas, {}\n  machine {}, state and books {}, root {}, commit {} (medians)",
+            figures.transfers_per_second,
+            figures.block_ms,
+            figures.transfers,
+            figures.holders,
+            figures.gas,
+            if figures.synced { "synced" } else { "not synced" },
+            part(figures.vm_ms),
+            part(figures.state_ms),
+            part(figures.root_ms),
+            part(figures.commit_ms)
+        );
+        Ok(Figures::new(&figures, text))
     }
 }
 

@@ -103,7 +103,6 @@ pub(crate) fn keyed(pairs: Vec<(&str, Value)>) -> Value {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use alloy_json_abi::Function;
     use alloy_primitives::{B256, I256, U256};
     use serde_json::json;
 
@@ -143,9 +142,11 @@ mod tests {
 
     #[test]
     fn programs_get_objects_where_there_are_names() {
-        let function =
-            Function::parse("function f() returns (tuple(uint256 id, bool ok)[] list, uint256, string note)");
-        let outputs = function.unwrap().outputs;
+        let output = |name: &str, ty: &str| json!({"name": name, "type": ty});
+        let mut list = output("list", "tuple[]");
+        list["components"] = json!([output("id", "uint256"), output("ok", "bool")]);
+        let outputs = json!([list, output("", "uint256"), output("note", "string")]);
+        let outputs: Vec<Param> = serde_json::from_value(outputs).unwrap();
         let item = DynSolValue::Tuple(vec![uint(1), DynSolValue::Bool(true)]);
         let values = [DynSolValue::Array(vec![item]), uint(7), DynSolValue::String("x".to_owned())];
         // One output has no name: the whole is a list, its structs are objects all the same.
