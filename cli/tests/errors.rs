@@ -186,7 +186,12 @@ fn the_help_is_as_it_was_read_by_a_person() {
         std::fs::write(&path, &text).unwrap();
     }
     let read = std::fs::read_to_string(&path).unwrap();
-    assert!(text == read, "the help changed; read it, then run with UPDATE_SNAPSHOTS=1\n{text}");
+    let (before, now): (Vec<_>, Vec<_>) = (read.lines().collect(), text.lines().collect());
+    let gone = before.iter().filter(|line| !now.contains(line)).map(|line| format!("- {line}"));
+    let new = now.iter().filter(|line| !before.contains(line)).map(|line| format!("+ {line}"));
+    let differences: Vec<_> = gone.chain(new).collect();
+    let differences = differences.join("\n");
+    assert!(text == read, "the help changed; read it, then run with UPDATE_SNAPSHOTS=1\n{differences}");
 }
 
 #[test]

@@ -330,6 +330,7 @@ mod tests {
             rpc_port: 37_545,
             p2p_port: 37_600,
             web_port: 37_700,
+            getwork_port: 37_800,
             sync: true,
             faults: false,
             hash_rate: 1e6,
