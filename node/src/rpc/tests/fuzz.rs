@@ -45,14 +45,15 @@ impl Apart {
             .unwrap();
         let (orders, said) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut said = BufReader::new(said);
-        loop {
-            let mut line = String::new();
-            assert!(said.read_line(&mut line).unwrap() > 0, "the server starts");
-            if let Some((_, address)) = line.split_once(AT) {
-                let address = address.trim().parse().unwrap();
-                return Self { child, orders, said, address };
+        let mut line = String::new();
+        while !line.contains(AT) {
+            line.clear();
+            if said.read_line(&mut line).unwrap() == 0 {
+                panic!("the server does not start: {}", child.wait().unwrap());
             }
         }
+        let address = line.split(AT).nth(1).unwrap().trim().parse().unwrap();
+        Self { child, orders, said, address }
     }
 
     /// The server's own judgement of its memory.
