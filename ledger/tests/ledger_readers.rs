@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +16,10 @@ use synod_types::{Block, Height, UnixMillis};
 
 /// While it is closed, a sync says that it waits, and waits.
 #[derive(Debug, Clone, Default)]
-struct Gate(Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>);
+struct Gate(Arc<Mutex<Option<Closed>>>);
+
+/// Who waits says so, and goes on when told.
+type Closed = (SyncSender<()>, Receiver<()>);
 
 impl Gate {
     fn pass(&self) {
@@ -109,11 +112,11 @@ fn blocks_are_read_while_a_commit_waits_for_the_disk() {
     let new = append(&mut ledger);
     let reader = ledger.reader();
 
-    let ((waiting, waits), (open, opened)) = (channel(), channel());
+    let ((waiting, waits), (open, opened)) = (sync_channel(1), sync_channel(1));
     *gate.0.lock().unwrap() = Some((waiting, opened));
     let commit = std::thread::spawn(move || ledger.commit().map(drop).map_err(|error| error.to_string()));
     waits.recv().unwrap();
-    let (read, reads) = channel();
+    let (read, reads) = sync_channel(1);
     let reading = std::thread::spawn(move || {
         let by_hash = reader.block(&old[0].hash()).unwrap();
         let by_height = reader.block_at(Height(1)).unwrap();

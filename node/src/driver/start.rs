@@ -336,7 +336,7 @@ async fn open_block_log(
                 return Ok((log, headers.finish()?));
             }
             OpenedBlocks::Damaged(damaged) => {
-                Repair { config, home, genesis, key, options }.run(damaged).await?;
+                Box::pin(Repair { config, home, genesis, key, options }.run(damaged)).await?;
             }
         }
     }
