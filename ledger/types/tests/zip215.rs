@@ -3,7 +3,7 @@
 //!
 //! `SYNOD_HOSTILE_INPUTS` says how many signatures; `SYNOD_VECTORS` adds the published edge cases to what is mutated.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr, clippy::unwrap_used)]
 
 use curve25519_dalek::constants::EIGHT_TORSION;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
