@@ -56,6 +56,7 @@ mod world;
 pub use diff::{AccountDiff, StateDiff};
 pub use halt::Halt;
 pub use host::{Account, Host};
+pub use interpreter::create_address;
 pub use machine::Status;
 pub use transaction::{Blobs, Block, Burnt, Estimate, Execution, Refusal, Transaction, Vm};
 pub use world::World;

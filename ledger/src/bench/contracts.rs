@@ -143,7 +143,7 @@ fn deal<D: Disk>(
         nonce += 1;
         call
     };
-    let token = synod_types::address::address_of(&public(u64::MAX)).create(load.holders);
+    let token = synod_vm::create_address(&synod_types::address::address_of(&public(u64::MAX)), load.holders);
     let mut put = |transactions| -> Result<(), BenchError> {
         let block = crowd.build(ledger, transactions);
         ledger.append(&block, &Vouching(crowd.rules.genesis)).map_err(failed)?;

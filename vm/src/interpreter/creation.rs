@@ -56,7 +56,7 @@ pub(super) fn create2<T>(
 
 /// The address of a contract that `creator` makes at `nonce`: from the hash of the RLP list of both
 /// (Yellow Paper, section 7).
-pub(crate) fn create_address(creator: &Address, nonce: u64) -> Address {
+pub fn create_address(creator: &Address, nonce: u64) -> Address {
     let bytes = nonce.to_be_bytes();
     let nonce = &bytes[nonce.leading_zeros() as usize / 8..];
     let mut list = Vec::with_capacity(31);

@@ -17,7 +17,8 @@ mod environment;
 mod storage;
 
 pub(crate) use calls::CallRequest;
-pub(crate) use creation::{CreateRequest, create_address};
+pub(crate) use creation::CreateRequest;
+pub use creation::create_address;
 
 use crate::frame::{Frame, Scope};
 use crate::gas;
