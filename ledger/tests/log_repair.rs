@@ -176,7 +176,8 @@ fn s_d5_a_repair_that_a_power_cut_ends_is_done_again() {
     for cut in [PowerCut::LoseUnsynced, PowerCut::KeepUnsynced, PowerCut::Tear] {
         let survived = |crash: u64| {
             disk.restore(&damaged);
-            disk.set_faults(Faults { power_off_after: Some(crash), ..Faults::default() });
+            let last = disk.operations() + crash;
+            disk.set_faults(Faults { power_off_after: Some(last), ..Faults::default() });
             let survived = mend(&disk, &story).is_ok();
             disk.power_cut(cut, &mut Choices::new(crash));
             story.check_everything(&mend(&disk, &story).unwrap());
