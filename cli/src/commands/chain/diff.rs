@@ -11,7 +11,8 @@ use clap::Args;
 use serde::Serialize;
 use synod_node::rpc::types::{AccountView, BlockReference, BlockTransactions, BlockView};
 use synod_types::address::format_address;
-use synod_types::{Address, BlockHash, Height};
+use synod_types::amount::format_syn;
+use synod_types::{Address, B256, BlockHash, Height};
 
 use crate::client::locate::locate_named;
 use crate::client::{Node, Settle};
@@ -79,6 +80,9 @@ struct DifferentAccount {
 struct Holding {
     nonce: u64,
     balance: Wei,
+    /// Rewards are no part of the balance until they mature, and are what two miners' branches differ in first.
+    immature: Wei,
+    code_hash: Option<B256>,
 }
 
 /// One of the two nodes, with its tip as it was at the start.
@@ -226,7 +230,29 @@ fn fields(one: &BlockView, other: &BlockView) -> Vec<String> {
 
 impl From<AccountView> for Holding {
     fn from(account: AccountView) -> Self {
-        Self { nonce: account.nonce, balance: Wei(account.balance) }
+        Self {
+            nonce: account.nonce,
+            balance: Wei(account.balance),
+            immature: Wei(account.immature),
+            code_hash: account.code_hash,
+        }
+    }
+}
+
+impl DifferentAccount {
+    /// What differs, and only that.
+    fn differences(&self) -> Vec<String> {
+        let Self { left, right, .. } = self;
+        let money = |amount: &Wei| format!("{} SYN", format_syn(amount.0));
+        let code = |hash: &Option<B256>| hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string());
+        let sides = [
+            ("nonce", left.nonce.to_string(), right.nonce.to_string()),
+            ("balance", money(&left.balance), money(&right.balance)),
+            ("immature", money(&left.immature), money(&right.immature)),
+            ("code", code(&left.code_hash), code(&right.code_hash)),
+        ];
+        let differ = sides.into_iter().filter(|(_, left, right)| left != right);
+        differ.map(|(what, left, right)| format!("{what} {left} and {right}")).collect()
     }
 }
 
@@ -250,15 +276,7 @@ impl fmt::Display for Difference {
             writeln!(formatter, "the first ones differ in {}", self.first_different_fields.join(", "))?;
         }
         for account in &self.accounts {
-            let DifferentAccount { address, left, right } = account;
-            writeln!(
-                formatter,
-                "{address}: nonce {} and {}, balance {} and {} SYN",
-                left.nonce,
-                right.nonce,
-                synod_types::amount::format_syn(left.balance.0),
-                synod_types::amount::format_syn(right.balance.0)
-            )?;
+            writeln!(formatter, "{}: {}", account.address, account.differences().join(", "))?;
         }
         let (differ, compared) = (self.accounts.len(), self.accounts_compared);
         write!(formatter, "{differ} of the {compared} accounts touched last differ")
