@@ -137,7 +137,8 @@ mod tests {
         let long = disk.image();
         let survived = |crash: u64| {
             disk.restore(&long);
-            disk.set_faults(Faults { power_off_after: Some(crash), ..Faults::default() });
+            let last = disk.operations() + crash;
+            disk.set_faults(Faults { power_off_after: Some(last), ..Faults::default() });
             let survived = start(&disk).is_ok();
             disk.power_cut(PowerCut::Tear, &mut Choices::new(crash));
             let (journal, records) = start(&disk).unwrap();
