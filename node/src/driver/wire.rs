@@ -113,8 +113,8 @@ impl<D: TransactionDoor> Reader<D> {
         let Some(number) = self.peers.number(from) else { return };
         match Message::from_bytes(data) {
             Ok(message) => {
-                if is_question(&message) && !self.network.may_ask(from) {
-                    return;
+                if is_question(&message) {
+                    self.network.charge_question(from);
                 }
                 if let Message::Tip { height, .. } = &message {
                     self.peers.told_height(from, *height);

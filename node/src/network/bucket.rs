@@ -1,6 +1,6 @@
 //! A token bucket: what a peer may ask of us, in bursts and on average (P2P-5).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tokens that grow back with time, up to a burst. Debts are allowed: an answer's size is known only
 /// afterwards.
@@ -37,6 +37,12 @@ impl Bucket {
         self.tokens -= f64::from(tokens);
     }
 
+    /// How long until its debt is paid; nothing if it has none.
+    pub(super) fn debt(&mut self, now: Instant) -> Duration {
+        self.fill(now);
+        Duration::try_from_secs_f64(-self.tokens / self.per_second).unwrap_or_default()
+    }
+
     /// Whether nothing is missing: a new bucket would be the same.
     pub(super) fn is_full(&mut self, now: Instant) -> bool {
         self.fill(now);
@@ -53,7 +59,6 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn p2p_5_a_burst_is_allowed_once_and_grows_back() {
@@ -74,5 +79,16 @@ mod tests {
         bucket.charge(4);
         assert!(!bucket.take(start + Duration::from_secs(1)));
         assert!(bucket.take(start + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn p2p_5_a_debt_says_how_long_it_lasts() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(3, 2, start);
+        bucket.charge(3);
+        assert_eq!(bucket.debt(start), Duration::ZERO);
+        bucket.charge(4);
+        assert_eq!(bucket.debt(start), Duration::from_secs(2));
+        assert_eq!(bucket.debt(start + Duration::from_secs(3)), Duration::ZERO);
     }
 }

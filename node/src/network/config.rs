@@ -61,7 +61,7 @@ pub struct NetworkLimits {
     pub outbox_messages: usize,
     /// Bytes queued for one peer.
     pub outbox_bytes: usize,
-    /// Bytes queued for all strangers together; votes are queued beyond it.
+    /// Bytes queued for all strangers together; votes, and 256 KiB for each, are queued beyond it.
     pub outbox_bytes_of_strangers: usize,
     /// Requests of one peer served at a time, and of all peers together.
     pub serving: (usize, usize),

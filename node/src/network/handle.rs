@@ -121,15 +121,12 @@ impl Network {
         request::ask(stream, question, self.0.patience).await
     }
 
-    /// Takes the price of a question that came as a direct message from the peer's allowance; false, and a
-    /// demerit, when it asks more than its share: then it gets no answer (P2P-5).
-    pub fn may_ask(&self, peer: PeerName) -> bool {
-        let allowed = self.0.links.find(&peer).is_some_and(|link| link.may_ask());
-        if !allowed {
-            self.0.metrics.request_dropped("limited");
-            self.demote(peer, Demerit::Eager);
+    /// Charges a question that came as a direct message to whoever asked. Who asks more than its share is heard
+    /// again when that is paid for (P2P-5).
+    pub fn charge_question(&self, peer: PeerName) {
+        if let Some(link) = self.0.links.find(&peer) {
+            link.charge(1);
         }
-        allowed
     }
 
     /// Charges an answer of so many bytes to whoever asked.

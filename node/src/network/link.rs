@@ -116,7 +116,12 @@ impl Link {
         lock(&self.bucket).take(Instant::now())
     }
 
-    /// Charges an answer's size.
+    /// How long the peer has to be left unheard, because it asked more than its share.
+    pub(super) fn debt(&self) -> Duration {
+        lock(&self.bucket).debt(Instant::now())
+    }
+
+    /// Charges a question, or an answer's size.
     pub(super) fn charge(&self, tokens: u32) {
         lock(&self.bucket).charge(tokens);
     }

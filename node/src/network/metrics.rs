@@ -17,6 +17,7 @@ pub(super) struct Metrics {
     verdicts: Family<Judged, Counter>,
     refused: Family<Why, Counter>,
     demerits: Family<Why, Counter>,
+    paused: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +65,7 @@ impl Metrics {
         registry.register("bytes", "Payload bytes, by direction and class", metrics.bytes.clone());
         registry.register("dropped", "Messages dropped, by class and reason", metrics.dropped.clone());
         registry.register("gossip_verdicts", "Verdicts on gossiped messages", metrics.verdicts.clone());
+        registry.register("paused", "Pauses of peers that ask more than their share", metrics.paused.clone());
         registry.register("refused", "Connections refused or ended, by reason", metrics.refused.clone());
         registry.register("demerits", "Faults of peers reported by the node", metrics.demerits.clone());
         metrics
@@ -114,6 +116,11 @@ impl Metrics {
 
     pub(super) fn request_dropped(&self, reason: &'static str) {
         self.dropped.get_or_create(&Dropped { class: "request", reason }).inc();
+    }
+
+    /// A peer asked more than its share and is left unheard for a moment.
+    pub(super) fn paused(&self) {
+        self.paused.inc();
     }
 
     pub(super) fn verdict(&self, topic: Topic, verdict: Verdict) {

@@ -10,6 +10,7 @@
 //! (a link that returns within moments then loses none); anything bulkier would be stale when the peer comes
 //! back.
 
+use super::config::KIB;
 use super::kind::Class;
 use alloy_primitives::Bytes;
 use std::collections::VecDeque;
@@ -25,6 +26,10 @@ pub(super) struct Outbox {
     byte_limit: usize,
     crowd: Option<Arc<Crowd>>,
 }
+
+/// As much may wait for a stranger however crowded it is, so that those who ask and do not read keep nobody else
+/// from an ordinary block.
+const FLOOR: usize = 256 * KIB;
 
 /// What waits for all strangers together, so that many who ask and do not read cannot hold a queue's worth each.
 #[derive(Debug)]
@@ -94,7 +99,9 @@ impl Outbox {
     pub(super) fn push(&self, class: Class, message: Bytes) -> Pushed {
         let mut state = self.lock();
         let mut dropped = Vec::new();
-        let crowded = self.crowd.as_ref().is_some_and(|crowd| !crowd.has_room_for(message.len()));
+        let is_modest = state.bytes + message.len() <= FLOOR;
+        let crowded =
+            !is_modest && self.crowd.as_ref().is_some_and(|crowd| !crowd.has_room_for(message.len()));
         if ((crowded || !state.up) && class != Class::Vote) || message.len() > self.byte_limit {
             return Pushed { queued: false, dropped: vec![class] };
         }
@@ -235,21 +242,36 @@ mod tests {
 
     #[test]
     fn p2p_8_what_waits_for_all_strangers_is_bounded_until_it_is_written() {
-        let crowd = Arc::new(Crowd::new(25));
-        let strangers = [0, 1].map(|_| Outbox::new(3, 30, Some(Arc::clone(&crowd))));
+        const LONG: usize = 2 * FLOOR;
+        let long = || Bytes::from(vec![1; LONG]);
+        let crowd = Arc::new(Crowd::new(2 * LONG));
+        let strangers = [0, 1].map(|_| Outbox::new(9, 9 * LONG, Some(Arc::clone(&crowd))));
         strangers.iter().for_each(Outbox::open);
-        assert!(strangers[0].push(Block, message(1)).queued);
-        assert!(strangers[1].push(Block, message(2)).queued);
-        assert_eq!(strangers[1].push(Block, message(3)), Pushed { queued: false, dropped: vec![Block] });
+        assert!(strangers[0].push(Block, long()).queued);
+        assert!(strangers[1].push(Block, long()).queued);
+        assert_eq!(strangers[1].push(Block, long()), Pushed { queued: false, dropped: vec![Block] });
         assert!(strangers[1].push(Vote, message(4)).queued, "votes are never held back for others");
         let being_written = strangers[1].try_next();
-        assert!(!strangers[0].push(Block, message(5)).queued, "what is being written still waits");
+        assert!(!strangers[0].push(Block, long()).queued, "what is being written still waits");
         drop(being_written);
         strangers[1].close();
         drop(strangers[1].try_next());
-        assert!(strangers[0].push(Block, message(6)).queued);
+        assert!(strangers[0].push(Block, long()).queued);
         drop(strangers);
         assert_eq!(crowd.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn p2p_8_a_crowd_that_does_not_read_keeps_no_other_stranger_from_ordinary_blocks() {
+        let crowd = Arc::new(Crowd::new(FLOOR));
+        let [hog, other] = [0, 1].map(|_| Outbox::new(9, 9 * FLOOR, Some(Arc::clone(&crowd))));
+        hog.open();
+        other.open();
+        assert!(hog.push(Block, vec![0; FLOOR].into()).queued);
+        assert!(!hog.push(Block, message(1)).queued);
+        assert!(other.push(Block, vec![0; FLOOR - 10].into()).queued);
+        assert!(other.push(Block, message(2)).queued);
+        assert!(!other.push(Block, message(3)).queued);
     }
 
     #[test]

@@ -153,6 +153,7 @@ impl Session {
 
     /// Reads one frame and delivers it; false when the node is gone.
     async fn read_one(&self, stream: &mut (impl AsyncRead + Unpin)) -> Result<bool, FrameError> {
+        self.pace().await;
         let length = frame::read_length(stream, MESSAGE_LIMIT, self.clocks.dead).await?;
         if length == 0 {
             return Ok(true);
@@ -162,6 +163,17 @@ impl Session {
         self.metrics.received(Carrier::Direct, length);
         let event = NetworkEvent::Message { from: self.link.name, data: data.into() };
         Ok(self.door.deliver(event, Some(share)).await.is_ok())
+    }
+
+    /// Leaves a peer unheard while it owes for what it asked (P2P-5). Its questions wait at their sender and none is
+    /// lost, so that a new node fetches a long chain at this pace instead of running into time-outs; and never so
+    /// long that it takes us for dead.
+    async fn pace(&self) {
+        let debt = self.link.debt();
+        if !debt.is_zero() {
+            self.metrics.paused();
+            sleep(debt.min(self.clocks.dead / 2)).await;
+        }
     }
 
     async fn write(&self, mut stream: impl AsyncWrite + Unpin, mut shutdown: watch::Receiver<bool>) -> End {

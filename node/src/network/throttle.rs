@@ -6,9 +6,10 @@
 //!
 //! - [`Sieve`] refuses messages on other topics, and longer ones than their topic takes, before anything is
 //!   remembered of them.
-//! - [`Throttle`] takes only so much gossip from a peer, and from all strangers together; the rest is dropped as
-//!   it arrives. A stranger that keeps on above its own share pays with its standing; configured peers have a
-//!   share that no honest load reaches, and are not blamed.
+//! - [`Throttle`] takes only so much gossip from a peer, and only so many messages from all strangers together;
+//!   the rest is dropped as it arrives. What carries no message (subscriptions, the mesh's upkeep) counts for its
+//!   sender alone, so that a crowd that uses up what strangers share keeps no other stranger out. Above its share
+//!   a peer is not heard; blamed is only a stranger that goes on beyond what no honest load reaches.
 
 use super::bucket::Bucket;
 use super::gossip::Gossip;
@@ -37,12 +38,14 @@ pub(super) struct Share {
     per_second: u32,
 }
 
-/// A stranger's. A node under full load makes 200 batches a second and passes on what others make.
-const STRANGER: Share = Share { burst: 1_024, per_second: 256 };
-/// All strangers' together: what libp2p remembers of this rate stays within 40 MiB.
+/// A stranger's. A node under full load makes 200 batches a second, each in a frame of its own, and says as often
+/// that it has what others made.
+const STRANGER: Share = Share { burst: 2_048, per_second: 640 };
+/// All strangers' messages together: what libp2p remembers of this rate stays within 40 MiB.
 const STRANGERS: Share = Share { burst: 4_096, per_second: 1_024 };
-/// A configured peer's.
-const TRUSTED: Share = Share { burst: 16_384, per_second: 4_096 };
+/// More than any honest load: a configured peer's share, and how much a stranger may say unheard before it is
+/// blamed. Six loaded nodes' batches, passed on one by one, are half of it.
+const HONEST: Share = Share { burst: 16_384, per_second: 4_096 };
 
 impl Share {
     fn bucket(self, now: Instant) -> Bucket {
@@ -83,14 +86,33 @@ impl DataTransform for Sieve {
 /// What one message of libp2p's gossip, as the wire carries it, has become.
 type Heard = THandlerOutEvent<Gossip>;
 
+/// What something said counts for: among what its sender says, and among what all strangers do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cost {
+    own: u32,
+    messages: u32,
+}
+
+/// What one peer may still say, and a stranger beyond that before it is blamed.
+struct Books {
+    share: Bucket,
+    patience: Bucket,
+}
+
+impl Books {
+    fn new(share: Share, now: Instant) -> Self {
+        Self { share: share.bucket(now), patience: HONEST.bucket(now) }
+    }
+}
+
 /// Gossip within its shares.
 pub(super) struct Throttle {
     pub(super) gossip: Gossip,
     trusted: HashSet<PeerId>,
     /// One for each connected peer that has said something.
-    shares: HashMap<PeerId, Bucket>,
+    shares: HashMap<PeerId, Books>,
     strangers: Bucket,
-    /// How much of each stranger's was dropped for being above its own share, since the last look.
+    /// How much each stranger said beyond all patience since the last look.
     eager: BTreeMap<PeerId, u32>,
     dropped: u64,
 }
@@ -102,46 +124,45 @@ impl Throttle {
         Self { gossip, trusted, shares, strangers, eager, dropped: 0 }
     }
 
-    /// Strangers that went on above their share since the last look and how often, and how much was dropped.
+    /// Strangers that went on beyond all patience since the last look and how often, and how much was dropped.
     pub(super) fn take_excess(&mut self) -> (BTreeMap<PeerId, u32>, u64) {
         (std::mem::take(&mut self.eager), std::mem::take(&mut self.dropped))
     }
 
     /// Whether what costs so much may pass.
-    fn admit(&mut self, peer: PeerId, cost: u32, now: Instant) -> bool {
+    fn admit(&mut self, peer: PeerId, cost: Cost, now: Instant) -> bool {
         let trusted = self.trusted.contains(&peer);
-        let share = if trusted { TRUSTED } else { STRANGER };
-        let own = self.shares.entry(peer).or_insert_with(|| share.bucket(now));
-        let passes = if !own.take(now) {
-            if !trusted {
-                *self.eager.entry(peer).or_default() += 1;
-            }
-            false
-        } else {
-            own.charge(cost - 1);
-            trusted || {
-                let passes = self.strangers.take(now);
+        let share = if trusted { HONEST } else { STRANGER };
+        let books = self.shares.entry(peer).or_insert_with(|| Books::new(share, now));
+        let mut passes = books.share.take(now);
+        if passes {
+            books.share.charge(cost.own - 1);
+            if !trusted && cost.messages > 0 {
+                passes = self.strangers.take(now);
                 if passes {
-                    self.strangers.charge(cost - 1);
+                    self.strangers.charge(cost.messages - 1);
                 }
-                passes
             }
-        };
+        } else if !trusted && !books.patience.take(now) {
+            *self.eager.entry(peer).or_default() += 1;
+        }
         self.dropped += u64::from(!passes);
         passes
     }
 }
 
-/// One for the whole, one for each message, one for each so many bytes.
-fn cost(event: &Heard) -> u32 {
-    let Heard::Message { rpc, invalid_messages } = event else { return 0 };
+/// For its sender one for the whole and one for each message, for all strangers one for each message; one more
+/// for each so many bytes. `None` for what is no gossip.
+fn cost(event: &Heard) -> Option<Cost> {
+    let Heard::Message { rpc, invalid_messages } = event else { return None };
     let invalid = invalid_messages.iter().map(|(message, _)| message);
     let (count, bytes) = rpc
         .messages
         .iter()
         .chain(invalid)
         .fold((0, 0), |(count, bytes), message| (count + 1, bytes + message.data.len()));
-    u32::try_from(1 + count + bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX)
+    let messages = u32::try_from(count + bytes / BYTES_PER_TOKEN).unwrap_or(u32::MAX);
+    Some(Cost { own: messages.saturating_add(1), messages })
 }
 
 impl NetworkBehaviour for Throttle {
@@ -197,8 +218,7 @@ impl NetworkBehaviour for Throttle {
     }
 
     fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: Heard) {
-        let cost = cost(&event);
-        if cost == 0 || self.admit(peer, cost, Instant::now()) {
+        if cost(&event).is_none_or(|cost| self.admit(peer, cost, Instant::now())) {
             self.gossip.on_connection_handler_event(peer, connection, event);
         }
     }
@@ -247,27 +267,49 @@ mod tests {
         Throttle::new(gossip, trusted.iter().copied().collect())
     }
 
+    const MESSAGE: Cost = Cost { own: 1, messages: 1 };
+    const UPKEEP: Cost = Cost { own: 1, messages: 0 };
+
     #[test]
-    fn p2p_3_a_strangers_gossip_is_bounded_and_going_on_is_noted() {
+    fn p2p_3_a_strangers_gossip_is_bounded_and_blamed_is_only_a_flood() {
         let (mut throttle, peer) = (throttle(&[]), PeerId::random());
         let now = Instant::now();
-        let passed = (0..2 * STRANGER.burst).filter(|_| throttle.admit(peer, 1, now)).count();
+        let patience = STRANGER.burst + HONEST.burst;
+        let passed = (0..patience).filter(|_| throttle.admit(peer, MESSAGE, now)).count();
         assert_eq!(passed, STRANGER.burst as usize);
         let (eager, dropped) = throttle.take_excess();
-        assert_eq!((eager.get(&peer).copied(), dropped), (Some(STRANGER.burst), u64::from(STRANGER.burst)));
+        assert_eq!((eager.len(), dropped), (0, u64::from(HONEST.burst)), "dropped and not blamed");
+        for _ in 0..9 {
+            throttle.admit(peer, MESSAGE, now);
+        }
+        assert_eq!(throttle.take_excess().0.get(&peer), Some(&9));
         let later = now + Duration::from_secs(1);
-        assert!(throttle.admit(peer, 64, later), "its share grows back");
+        assert!(throttle.admit(peer, Cost { own: 64, messages: 63 }, later), "its share grows back");
         assert!(throttle.take_excess().0.is_empty());
     }
 
+    /// Two minutes of a node that makes 200 batches a second, sends each alone, and says of as many that it has them.
     #[test]
-    fn a7_strangers_together_are_bounded_and_none_is_blamed_for_the_others() {
+    fn p2p_3_an_honest_stranger_under_full_load_is_heard() {
+        let (mut throttle, peer, mut now) = (throttle(&[]), PeerId::random(), Instant::now());
+        for _ in 0..120 * 200 {
+            now += Duration::from_millis(5);
+            assert!(throttle.admit(peer, Cost { own: 2, messages: 1 }, now));
+            assert!(throttle.admit(peer, UPKEEP, now));
+        }
+        assert_eq!(throttle.take_excess().1, 0);
+    }
+
+    #[test]
+    fn a7_strangers_together_are_bounded_and_none_is_blamed_or_kept_out_for_the_others() {
         let mut throttle = throttle(&[]);
         let now = Instant::now();
         let peers: Vec<PeerId> = (0..100).map(|_| PeerId::random()).collect();
-        let passed = (0..100).flat_map(|_| &peers).filter(|peer| throttle.admit(**peer, 1, now)).count();
+        let passed =
+            (0..100).flat_map(|_| &peers).filter(|peer| throttle.admit(**peer, MESSAGE, now)).count();
         assert_eq!(passed, STRANGERS.burst as usize);
         assert!(throttle.take_excess().0.is_empty());
+        assert!(throttle.admit(PeerId::random(), UPKEEP, now), "another stranger's subscription is heard");
     }
 
     #[test]
@@ -275,9 +317,9 @@ mod tests {
         let friend = PeerId::random();
         let mut throttle = throttle(&[friend]);
         let now = Instant::now();
-        while throttle.admit(PeerId::random(), 100, now) {}
-        let passed = (0..TRUSTED.burst + 9).filter(|_| throttle.admit(friend, 1, now)).count();
-        assert_eq!(passed, TRUSTED.burst as usize);
+        while throttle.admit(PeerId::random(), Cost { own: 101, messages: 100 }, now) {}
+        let passed = (0..HONEST.burst + 9).filter(|_| throttle.admit(friend, MESSAGE, now)).count();
+        assert_eq!(passed, HONEST.burst as usize);
         assert!(!throttle.take_excess().0.contains_key(&friend));
     }
 }
