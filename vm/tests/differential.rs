@@ -1,7 +1,8 @@
 //! EVM-17: the machine against revm 43 on random programs: status, gas, output, logs and state are equal.
 //!
-//! `SYNOD_FUZZ_SECONDS` is the budget (5 by default), `SYNOD_FUZZ_SEED` the first seed. A long run, with programs
-//! a second and opcode coverage printed at its end:
+//! `SYNOD_FUZZ_SECONDS` is the budget (5 by default) in seconds of this thread on a processor, where the system
+//! tells them, so that a busy machine does not shorten the search; `SYNOD_FUZZ_SEED` is the first seed. A long run
+//! of 60 CPU-minutes, with a line each minute, and programs a second and opcode coverage at its end:
 //!
 //! ```text
 //! SYNOD_FUZZ_SECONDS=3600 cargo test --release -p synod-vm --test differential evm_17 -- --nocapture
@@ -139,9 +140,10 @@ fn evm_17_random_programs_run_as_in_revm() {
     let first = environment("SYNOD_FUZZ_SEED", 0);
     let mut vm = Vm::new();
     let mut coverage = Coverage { counts: [0; 256], endings: [0; 4], halts: BTreeMap::new() };
-    let begin = Instant::now();
-    let mut seed = first;
-    while begin.elapsed() < budget || seed < first + 500 {
+    let clock = Clock::start();
+    let (mut seed, mut minutes) = (first, 0);
+    let mut spent = Duration::ZERO;
+    while spent < budget || seed < first + 500 {
         let scene = Scene::new(seed);
         if difference(&mut vm, &scene).is_some() {
             report(&mut vm, seed, scene);
@@ -150,8 +152,38 @@ fn evm_17_random_programs_run_as_in_revm() {
             watched(&mut vm, &scene, &mut coverage);
         }
         seed += 1;
+        if seed.is_multiple_of(64) {
+            spent = clock.spent();
+        }
+        if spent.as_secs() / 60 > minutes {
+            minutes = spent.as_secs() / 60;
+            println!("{minutes} CPU-minutes: {} programs without a difference", seed - first);
+        }
     }
-    summarize(seed - first, begin.elapsed(), &coverage);
+    summarize(seed - first, clock.spent(), &coverage);
+}
+
+/// The time that this thread was on a processor; where the system does not tell it, the time on the wall.
+struct Clock {
+    begun: Instant,
+    on_processor: Option<Duration>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { begun: Instant::now(), on_processor: Self::on_processor() }
+    }
+
+    fn spent(&self) -> Duration {
+        let on_processor = self.on_processor.zip(Self::on_processor());
+        on_processor.map_or_else(|| self.begun.elapsed(), |(before, now)| now - before)
+    }
+
+    /// Linux counts it in nanoseconds.
+    fn on_processor() -> Option<Duration> {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    }
 }
 
 fn report(vm: &mut Vm, seed: u64, scene: Scene) -> ! {
@@ -168,7 +200,7 @@ fn summarize(programs: u64, time: Duration, coverage: &Coverage) {
     let missing: Vec<_> =
         defined().filter(|&byte| coverage.counts[byte as usize] == 0).map(opcode::name).collect();
     let rate = programs as f64 / time.as_secs_f64();
-    println!("{programs} programs, {rate:.0} a second");
+    println!("{programs} programs in {:.1} CPU-minutes, {rate:.0} a second", time.as_secs_f64() / 60.0);
     println!(
         "{} of {} opcodes ran, missing: {missing:?}",
         defined().count() - missing.len(),
