@@ -131,41 +131,76 @@ impl<H: BlockHistory> Reader<H> {
         to: Height,
         limit: usize,
     ) -> Result<LogsPage, LogsError> {
-        let recent = self.recent_blocks();
-        let head = recent.first().map_or(Height(0), |head| head.height());
-        let (to, limit) = (to.min(head), limit.clamp(1, PAGE_LOGS));
+        let mut recent = self.recent_blocks();
+        recent.retain(|block| block.has_receipts());
+        recent.reverse();
+        let head = recent.last().map_or(Height(0), |head| head.height());
+        let to = to.min(head);
         let last = Height(from.height.0.saturating_add(PAGE_BLOCKS - 1)).min(to);
-        let (mut logs, mut bytes) = (Vec::new(), 0);
-        for height in from.height.0..=last.0 {
-            let height = Height(height);
-            let kept = recent.iter().find(|block| block.height() == height);
-            let kept = kept.filter(|block| block.has_receipts());
-            let found = match kept {
-                Some(block) if filter.may_match(&block.commitment.logs_bloom) => {
-                    matching(filter, height, (block.hash, block.time()), &block.receipts)
-                }
-                Some(_) => Vec::new(),
-                None => self.indexed_logs(filter, height)?,
-            };
-            for log in found.into_iter().filter(|log| log.place >= from) {
-                if logs.len() == limit || bytes > PAGE_BYTES {
-                    return Ok(LogsPage { logs, next: Some(log.place) });
-                }
-                bytes += log.log.data.len();
-                logs.push(log);
+        let below = recent.first().map_or(Height(0), |lowest| lowest.height());
+        let indexed = self.indexed_candidates(filter, from.height, last, below)?;
+        let kept = recent.iter().filter(|block| (from.height..=last).contains(&block.height()));
+        let kept = kept.filter(|block| filter.may_match(&block.commitment.logs_bloom));
+        let mut page = Page { from, limit: limit.clamp(1, PAGE_LOGS), logs: Vec::new(), bytes: 0 };
+        for height in indexed {
+            if let Some(next) = page.take(self.indexed_logs(filter, height)?) {
+                return Ok(LogsPage { logs: page.logs, next: Some(next) });
+            }
+        }
+        for block in kept {
+            let found = matching(filter, block.height(), (block.hash, block.time()), &block.receipts);
+            if let Some(next) = page.take(found) {
+                return Ok(LogsPage { logs: page.logs, next: Some(next) });
             }
         }
         let next = (last < to).then(|| LogPlace { height: Height(last.0 + 1), index: 0 });
-        Ok(LogsPage { logs, next })
+        Ok(LogsPage { logs: page.logs, next })
+    }
+
+    /// The blocks of a range, below a height, that are only in the index and may have such events.
+    fn indexed_candidates(
+        &self,
+        filter: &LogFilter,
+        from: Height,
+        last: Height,
+        below: Height,
+    ) -> Result<Vec<Height>, LogsError> {
+        let Some(top) = below.0.checked_sub(1).map(|top| Height(top).min(last)).filter(|top| from <= *top)
+        else {
+            return Ok(Vec::new());
+        };
+        let blooms = self.indexed_blooms(from, top)?.ok_or(LogsError::NotIndexed(top))?;
+        let candidates = blooms.into_iter().filter(|(_, bloom)| filter.may_match(bloom));
+        Ok(candidates.map(|(height, _)| height).collect())
     }
 
     fn indexed_logs(&self, filter: &LogFilter, height: Height) -> Result<Vec<FoundLog>, LogsError> {
         let block = self.block_at(height).map_err(|error| LogsError::History(error.to_string()))?;
-        let Some(block) = block.filter(|block| filter.may_match(&block.commitment.logs_bloom)) else {
-            return Ok(Vec::new());
-        };
-        let receipts = self.receipts(height)?.ok_or(LogsError::NotIndexed(height))?;
+        let receipts = self.receipts(height)?;
+        let (block, receipts) = block.zip(receipts).ok_or(LogsError::NotIndexed(height))?;
         Ok(matching(filter, height, (block.hash(), block.time()), &receipts))
+    }
+}
+
+/// A page that is being filled.
+struct Page {
+    from: LogPlace,
+    limit: usize,
+    logs: Vec<FoundLog>,
+    bytes: usize,
+}
+
+impl Page {
+    /// Takes a block's events in; gives the place of the first one for which there is no room.
+    fn take(&mut self, found: Vec<FoundLog>) -> Option<LogPlace> {
+        for log in found.into_iter().filter(|log| log.place >= self.from) {
+            if self.logs.len() == self.limit || self.bytes > PAGE_BYTES {
+                return Some(log.place);
+            }
+            self.bytes += log.log.data.len();
+            self.logs.push(log);
+        }
+        None
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, RwLock};
 
+use alloy_primitives::Bloom;
 use synod_types::{Address, Block, BlockHash, Genesis, Height, Receipt, TransactionId};
 
 use crate::call::no_state;
@@ -115,6 +116,15 @@ impl<H: BlockHistory> Reader<H> {
     pub fn view_at(&self, height: Height) -> Result<View, NoState> {
         let recent = self.recent.read().expect(UNPOISONED);
         recent.at(height).map(|block| block.view.clone()).ok_or_else(|| no_state(&recent, height))
+    }
+
+    /// The bloom filters of the blocks of a range that have events, if the index goes so far.
+    pub(crate) fn indexed_blooms(
+        &self,
+        from: Height,
+        to: Height,
+    ) -> Result<Option<Vec<(Height, Bloom)>>, StoreError> {
+        self.index.as_ref().map_or(Ok(None), |index| index.blooms(from, to))
     }
 
     pub(crate) fn with_recent<T>(&self, look: impl FnOnce(&Recent) -> T) -> T {

@@ -1,11 +1,12 @@
 //! Hostile bytes in the pages behind the log (STO-9): damage is said, never followed.
 
+use alloy_primitives::Bloom;
 use synod_types::codec::{decode, encode};
 use synod_types::{Address, B256, BlockHash, Gas, Height, Receipt, TransactionId, U256};
 
 use super::runs::Runs;
 use super::snapshot::{Entry, PageWriter, read_page};
-use super::{Manifest, VALUE_LIMIT, receipts};
+use super::{Manifest, VALUE_LIMIT, blooms, receipts};
 use crate::hostile::{Decoder, alone, inputs, try_decoders};
 use crate::state::{Account, Record, RecordKey, Reward, System};
 use crate::store::memory::MemoryPages;
@@ -36,7 +37,7 @@ fn rewrite_page(bytes: &[u8]) -> Option<Vec<u8>> {
 /// A page of receipts, read for the first receipt that was in it.
 fn rewrite_receipts(bytes: &[u8]) -> Option<Vec<u8>> {
     let pages = MemoryPages::default();
-    let key = [&b"r"[..], &[0; 12]].concat();
+    let key = [&b"r"[..], &[0; 16]].concat();
     pages.write(vec![(key, Some(bytes.to_vec()))]).ok()?;
     match receipts::read(&pages, Height(0), 0) {
         Ok(_) => Some(bytes.to_vec()),
@@ -58,9 +59,29 @@ fn receipts_page() -> Vec<u8> {
     [&[0; 12][..], &(receipt.len() as u32).to_be_bytes(), &receipt].concat()
 }
 
+/// A page of filters, asked for all heights.
+fn rewrite_filters(bytes: &[u8]) -> Option<Vec<u8>> {
+    let pages = MemoryPages::default();
+    pages.write(vec![([&b"b"[..], &[0; 8]].concat(), Some(bytes.to_vec()))]).ok()?;
+    match blooms::between(&pages, Height(0), Height(u64::MAX)) {
+        Ok(found) => {
+            let entry =
+                |(height, bloom): &(Height, Bloom)| [&height.0.to_be_bytes(), bloom.as_slice()].concat();
+            Some(found.iter().flat_map(entry).collect())
+        }
+        Err(StoreError::Damaged(_)) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn filters_page() -> Vec<u8> {
+    let entry = |height: u64| [&height.to_be_bytes()[..], &[height as u8; 256]].concat();
+    (3..6).flat_map(entry).collect()
+}
+
 fn manifest() -> Manifest {
     Manifest {
-        format: 1,
+        format: super::FORMAT,
         genesis: B256::ZERO,
         height: Height(7),
         hash: BlockHash::default(),
@@ -82,6 +103,7 @@ fn sto_9_hostile_bytes_in_the_index_are_refused_or_kept_exactly() {
         let decoders = [
             Decoder::bytes("state page", vec![page()], rewrite_page),
             Decoder::bytes("receipts page", vec![receipts_page()], rewrite_receipts),
+            Decoder::bytes("filters page", vec![filters_page()], rewrite_filters),
             Decoder::bytes("manifest", vec![encode(&manifest)], |bytes| {
                 decode::<Manifest, VALUE_LIMIT>(bytes).ok().map(|manifest| encode(&manifest))
             }),

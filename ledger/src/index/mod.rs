@@ -12,8 +12,9 @@
 //!
 //! **State** is a base and a delta for each checkpoint since ([`snapshot`]); when the deltas have grown
 //! to half of the base, a new base is written. **Sets** (transactions by id, by account) are sorted runs
-//! ([`runs`]).
+//! ([`runs`]). **Receipts**, and the bloom filters of blocks with events, stand in pages by height.
 
+mod blooms;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod hostile_tests;
@@ -27,6 +28,7 @@ pub(crate) mod writer;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
+use alloy_primitives::Bloom;
 use runs::{Kind, Runs};
 use serde::{Deserialize, Serialize};
 use snapshot::{Entry, PageWriter, read_page};
@@ -40,7 +42,7 @@ use crate::recent::Executed;
 use crate::state::{Account, Loading, Record, RecordKey, State, System, View};
 use crate::store::{Alarm, Pages, SledPages, StoreError, VALUE_LIMIT, Write};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MANIFEST_KEY: &[u8] = b"manifest";
 const STATE: u8 = b's';
 const CODE: u8 = b'c';
@@ -178,6 +180,7 @@ impl<P: Pages> Index<P> {
         draft.ids.add(IDS, ids, next, &self.pages, &mut writes)?;
         draft.accounts.add(ACCOUNTS, accounts, next, &self.pages, &mut writes)?;
         receipts::write(blocks.iter().map(Arc::as_ref), &mut writes);
+        blooms::write(blocks.iter().map(Arc::as_ref), &mut writes);
         self.publish(draft, writes)?;
         self.pages.flush()
     }
@@ -204,6 +207,23 @@ impl<P: Pages> Index<P> {
     pub(crate) fn receipt(&self, place: HistoryEntry) -> Result<Option<Receipt>, StoreError> {
         let _whole = self.read();
         receipts::read(&self.pages, place.height, place.index)
+    }
+
+    /// The bloom filters of the blocks from one height to another that have events, if the index goes so far.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) fn blooms(
+        &self,
+        from: Height,
+        to: Height,
+    ) -> Result<Option<Vec<(Height, Bloom)>>, StoreError> {
+        let manifest = self.read();
+        // Genesis has no events: an index that holds nothing yet goes as far.
+        if manifest.as_ref().map_or(Height(0), |manifest| manifest.height) < to {
+            return Ok(None);
+        }
+        blooms::between(&self.pages, from, to).map(Some)
     }
 
     /// At most `limit` of an account's transactions up to `last`, newest first.
@@ -333,6 +353,7 @@ impl<P: Pages> Index<P> {
         let manifest = self.read();
         let height = manifest.as_ref().map_or(Height(0), |manifest| manifest.height);
         let mut leftovers = receipts::keys_above(&self.pages, height)?;
+        leftovers.extend(blooms::keys_above(&self.pages, height)?);
         for tag in [STATE, IDS.tag, ACCOUNTS.tag] {
             leftovers.extend(self.pages.keys(&[tag])?.into_iter().filter(|key| {
                 let number = key.get(1..9).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
