@@ -72,3 +72,23 @@ pub fn transfer(
     let to = synod_types::address::address_of(&to);
     signed(rules, from, unsigned(rules, from.public(), nonce, to, value))
 }
+
+/// Init code that deploys `code`, which is at most 65,535 bytes long.
+pub fn deploying(code: &[u8]) -> Bytes {
+    let [high, low] = (code.len() as u16).to_be_bytes();
+    // PUSH2 length, PUSH1 12, PUSH0, CODECOPY, PUSH2 length, PUSH0, RETURN
+    let init = [0x61, high, low, 0x60, 12, 0x5f, 0x39, 0x61, high, low, 0x5f, 0xf3];
+    [&init[..], code].concat().into()
+}
+
+/// An unsigned transaction that runs code: it calls `to` with `data`, or creates a contract with it.
+pub fn running(
+    rules: &Rules,
+    from: PublicKey,
+    nonce: u64,
+    to: Option<Address>,
+    data: impl Into<Bytes>,
+) -> NativeTransaction {
+    let (data, gas_limit) = (data.into(), Gas(4_000_000));
+    NativeTransaction { to, data, gas_limit, ..unsigned(rules, from, nonce, Address::ZERO, 0) }
+}

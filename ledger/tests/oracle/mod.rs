@@ -1,20 +1,26 @@
 //! A second, naive ledger (oracle A2): maps, 128-bit money, everything hashed anew for each block. It shares
 //! the vocabulary of `synod-types` with the real one and nothing else; its rules are written from the pages of
-//! `execution`, `execution::fees`, `execution::rewards` and `trie`.
+//! `execution`, `execution::contract`, `execution::fees`, `execution::rewards` and `trie`. Whatever runs code
+//! runs in revm ([`contracts`]).
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+mod contracts;
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::keccak256;
 use sha2::{Digest, Sha256, block_api::compress256};
 use synod_types::address::address_of;
-use synod_types::{Address, B256, Block, Genesis, NativeTransaction, Transaction};
+use synod_types::{Address, B256, Block, Genesis, NativeTransaction, Transaction, U256};
 
 /// The naive state after a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Oracle {
     genesis: Genesis,
     pub(crate) height: u64,
-    /// Nonce and balance.
-    pub(crate) accounts: BTreeMap<Address, (u64, u128)>,
+    pub(crate) accounts: BTreeMap<Address, Entry>,
+    /// The hashes of all blocks so far.
+    hashes: BTreeMap<u64, B256>,
     immature: BTreeMap<u64, (Address, u128)>,
     period: u64,
     period_gas: u64,
@@ -23,22 +29,43 @@ pub(crate) struct Oracle {
     issued: u128,
 }
 
+/// An account with everything that is its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) nonce: u64,
+    pub(crate) balance: u128,
+    pub(crate) code: Vec<u8>,
+    pub(crate) storage: BTreeMap<U256, U256>,
+}
+
+/// What became of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) succeeded: bool,
+    pub(crate) gas: u64,
+    pub(crate) output: Vec<u8>,
+    /// Contract, topics, data.
+    pub(crate) logs: Vec<(Address, Vec<B256>, Vec<u8>)>,
+}
+
 /// What a block must commit to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     pub(crate) base_fee: u128,
     pub(crate) gas_used: u64,
     pub(crate) state_root: B256,
+    pub(crate) done: Vec<Done>,
 }
 
 impl Oracle {
     pub(crate) fn new(genesis: &Genesis) -> Self {
-        let accounts =
-            genesis.alloc.iter().map(|(address, balance)| (*address, (0, balance.to::<u128>()))).collect();
+        let funded = |balance: &U256| Entry { balance: balance.to(), ..Entry::default() };
+        let accounts = genesis.alloc.iter().map(|(address, balance)| (*address, funded(balance))).collect();
         Self {
             genesis: genesis.clone(),
             height: 0,
             accounts,
+            hashes: BTreeMap::new(),
             immature: BTreeMap::new(),
             period: 0,
             period_gas: 0,
@@ -50,18 +77,20 @@ impl Oracle {
 
     /// Executes a block's transactions; `None` when one of them cannot be charged.
     pub(crate) fn execute(&mut self, block: &Block) -> Option<Verdict> {
+        self.hashes.insert(self.height, block.header.parent.0);
         self.height += 1;
         let born = self.height.checked_sub(self.genesis.pow.settled_depth);
         if let Some((recipient, amount)) = born.and_then(|born| self.immature.remove(&born)) {
-            self.accounts.entry(recipient).or_default().1 += amount;
+            self.accounts.entry(recipient).or_default().balance += amount;
         }
         self.move_fee(block.time().0);
         let tips_to = block.commitment.fee_recipient;
-        let mut gas_used = 0;
+        let mut done = Vec::new();
         for transaction in &block.transactions {
             let Transaction::Native(signed) = transaction else { return None };
-            gas_used += self.charge(&signed.transaction, tips_to)?;
+            done.push(self.charge(&signed.transaction, block)?);
         }
+        let gas_used = done.iter().map(|one| one.gas).sum();
         self.period_gas += gas_used;
         let reward =
             self.genesis.pow.reward >> ((self.height - 1) / self.genesis.pow.halving_interval).min(127);
@@ -69,17 +98,21 @@ impl Oracle {
             self.immature.insert(self.height, (tips_to, reward));
             self.issued += reward;
         }
-        self.accounts.retain(|_, account| *account != (0, 0));
+        self.accounts.retain(|_, account| (account.nonce, account.balance, account.code.len()) != (0, 0, 0));
         self.balance_the_books();
-        Some(Verdict { base_fee: self.base_fee, gas_used, state_root: self.root() })
+        Some(Verdict { base_fee: self.base_fee, gas_used, state_root: self.root(), done })
     }
 
-    fn charge(&mut self, transaction: &NativeTransaction, tips_to: Address) -> Option<u64> {
+    fn charge(&mut self, transaction: &NativeTransaction, block: &Block) -> Option<Done> {
         let sender = address_of(&transaction.sender);
-        let (nonce, balance) = self.accounts.get(&sender).copied().unwrap_or_default();
+        let tips_to = block.commitment.fee_recipient;
+        let Entry { nonce, balance, .. } = self.accounts.get(&sender).cloned().unwrap_or_default();
         let value = u128::try_from(transaction.value).ok()?;
         let data: u64 = transaction.data.iter().map(|byte| if *byte == 0 { 4 } else { 16 }).sum();
+        let words = transaction.data.len().div_ceil(32) as u64;
+        let creation = if transaction.to.is_none() { 32_000 + 2 * words } else { 0 };
         let gas = 21_000
+            + creation
             + data
             + transaction.access_list.iter().map(|item| 2_400 + 1_900 * item.slots.len() as u64).sum::<u64>();
         let worst =
@@ -89,14 +122,23 @@ impl Oracle {
             && transaction.gas_limit.0 >= gas
             && transaction.valid_until.is_none_or(|last| last.0 >= self.height)
             && balance >= worst;
-        let to = transaction.to.filter(|_| good)?;
+        if !good {
+            return None;
+        }
+        let precompiled = |to: &Address| to[..19] == [0; 19] && (1..=10).contains(&to[19]);
+        let has_code = |to: &Address| self.accounts.get(to).is_some_and(|entry| !entry.code.is_empty());
+        let to = match transaction.to {
+            Some(to) if !precompiled(&to) && !has_code(&to) => to,
+            _ => return Some(self.run_code(transaction, block)),
+        };
         let tip = std::cmp::min(transaction.max_tip, transaction.max_fee - self.base_fee);
         let paid = u128::from(gas) * (self.base_fee + tip);
-        self.accounts.insert(sender, (nonce + 1, balance - paid - value));
-        self.accounts.entry(to).or_default().1 += value;
-        self.accounts.entry(tips_to).or_default().1 += u128::from(gas) * tip;
+        let payer = self.accounts.entry(sender).or_default();
+        (payer.nonce, payer.balance) = (nonce + 1, balance - paid - value);
+        self.accounts.entry(to).or_default().balance += value;
+        self.accounts.entry(tips_to).or_default().balance += u128::from(gas) * tip;
         self.burnt += u128::from(gas) * self.base_fee;
-        Some(gas)
+        Some(Done { succeeded: true, gas, output: Vec::new(), logs: Vec::new() })
     }
 
     fn move_fee(&mut self, time: u64) {
@@ -119,16 +161,24 @@ impl Oracle {
 
     /// Conservation (A4), recounted in full.
     fn balance_the_books(&self) {
-        let balances: u128 = self.accounts.values().map(|account| account.1).sum();
+        let balances: u128 = self.accounts.values().map(|account| account.balance).sum();
         let immature: u128 = self.immature.values().map(|reward| reward.1).sum();
         assert_eq!(balances + immature + self.burnt, self.genesis.supply().to::<u128>() + self.issued);
     }
 
     fn root(&self) -> B256 {
         let mut leaves: BTreeMap<B256, B256> = BTreeMap::new();
-        for (address, (nonce, balance)) in &self.accounts {
-            let value = [&nonce.to_be_bytes()[..], &[0; 16], &balance.to_be_bytes(), &[0; 32]].concat();
+        for (address, entry) in &self.accounts {
+            let code = if entry.code.is_empty() { B256::ZERO } else { keccak256(&entry.code) };
+            let (nonce, balance) = (entry.nonce.to_be_bytes(), entry.balance.to_be_bytes());
+            let value = [&nonce[..], &[0; 16], &balance, code.as_slice()].concat();
             leaves.insert(hash(&[b"synod/state/account/v1", address.as_slice()]), hash(&[&value]));
+            for (slot, value) in &entry.storage {
+                let key = [&b"synod/state/slot/v1"[..], address.as_slice(), &slot.to_be_bytes::<32>()];
+                // A record's encoding again: its variant, here the second, and its value.
+                let value = [&[0, 0, 0, 1][..], &value.to_be_bytes::<32>()].concat();
+                leaves.insert(hash(&key), hash(&[&value]));
+            }
         }
         let mut immature = 0;
         for (height, (recipient, amount)) in &self.immature {
