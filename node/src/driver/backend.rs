@@ -343,11 +343,16 @@ where
                 (Boundary::Settled, true) => EventKind::Settled,
                 (Boundary::Settled, false) => EventKind::SettledReversed,
             };
-            let receipts = if step.joins { self.receipts(block.height())? } else { None };
+            let receipts =
+                if step.joins && query.transactions { self.receipts(block.height())? } else { None };
             let transactions = query.transactions.then(|| {
                 views::outcomes(&block, self.genesis_hash(), receipts.as_deref().unwrap_or_default())
             });
-            events.push(Event { kind, cursor: step.cursor, block: views::summary(&block), transactions });
+            let logs = query.logs.as_ref().map(|filter| self.logs_of(&block, step.joins, filter));
+            let (logs, truncated) =
+                logs.transpose()?.flatten().map_or((None, false), |(logs, more)| (Some(logs), more));
+            let (cursor, block) = (step.cursor, views::summary(&block));
+            events.push(Event { kind, cursor, block, transactions, logs, truncated });
         }
         Ok(events)
     }
@@ -464,7 +469,7 @@ impl<D: Disk> NodeBackend<D> {
         Ok((height, hash))
     }
 
-    fn receipts(&self, height: Height) -> Result<Option<Vec<Receipt>>, Refusal> {
+    pub(super) fn receipts(&self, height: Height) -> Result<Option<Vec<Receipt>>, Refusal> {
         self.chain.reader().receipts(height).map_err(refusals::internal)
     }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use synod_ledger::call::{Bounds, CallError};
 use synod_ledger::disk::Disk;
-use synod_ledger::logs::{FoundLog, LogFilter, LogPlace, LogsError, PAGE_LOGS};
-use synod_types::{Address, B256, Height, Log, TransactionId};
+use synod_ledger::logs::{FoundLog, LogFilter, LogPlace, LogsError, PAGE_LOGS, matching};
+use synod_types::{Address, B256, Block, Height, Log, TransactionId};
 use synod_vm::tracer::{CallKind, CallRecord, CallTracer};
 use synod_vm::{Estimate, Execution, Refusal as Refused, Status, Transaction};
 
@@ -27,6 +27,9 @@ const TRACE_CALLS: usize = 10_000;
 const TRACE_BYTES: usize = 4 * 1024 * 1024;
 /// Events in a page when nothing is said.
 const LOGS: u32 = 1_000;
+/// Events, and bytes of their data, that a subscriber hears of one block.
+const EVENT_LOGS: usize = 1_000;
+const EVENT_BYTES: usize = 512 * 1024;
 
 impl<D: Disk> NodeBackend<D> {
     /// Tries a call.
@@ -116,6 +119,42 @@ impl<D: Disk> NodeBackend<D> {
         let page = page.map_err(unread)?;
         let next_cursor = page.next.map(|place| format!("{}.{}", place.height, place.index));
         Ok(LogsPage { logs: page.logs.into_iter().map(item).collect(), next_cursor, height: head })
+    }
+
+    /// What a subscriber hears of a block's events, and whether there are more; `None` when it has none of those
+    /// asked for.
+    pub(super) fn logs_of(
+        &self,
+        block: &Block,
+        joins: bool,
+        asked: &LogsFilter,
+    ) -> Result<Option<(Vec<LogItem>, bool)>, Refusal> {
+        let (asked, bound) = (filter(asked), &block.commitment);
+        if !asked.may_match(&bound.logs_bloom) {
+            return Ok(None);
+        }
+        if !joins {
+            return Ok(Some((Vec::new(), false)));
+        }
+        let (hash, height) = (block.hash(), block.height());
+        let kept = self.chain.reader().recent_block(&hash).filter(|kept| kept.has_receipts());
+        let receipts = match kept {
+            Some(kept) => kept.receipts.clone(),
+            None => self.receipts(height)?.unwrap_or_default(),
+        };
+        let found = matching(&asked, height, (hash, block.time()), &receipts);
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let mut bytes = 0_usize;
+        let told = found.iter().take(EVENT_LOGS).take_while(|one| {
+            let fits = bytes <= EVENT_BYTES;
+            bytes += one.log.data.len();
+            fits
+        });
+        let told: Vec<LogItem> = told.cloned().map(item).collect();
+        let more = told.len() < found.len();
+        Ok(Some((told, more)))
     }
 
     /// An account's code.

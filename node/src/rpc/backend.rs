@@ -19,8 +19,8 @@ use tokio::sync::watch;
 
 use super::types::{
     AccountView, BlockReference, BlockView, CallRequest, CallView, CodeView, Cursor, EstimateView, Event,
-    FeesView, HistoryPage, LogsPage, LogsRequest, PeerView, PoolView, ProofView, Refusal, SolveView,
-    StatusView, StorageView, SubmitView, TemplateView, TraceView, TransactionStatusView,
+    FeesView, HistoryPage, LogsFilter, LogsPage, LogsRequest, PeerView, PoolView, ProofView, Refusal,
+    SolveView, StatusView, StorageView, SubmitView, TemplateView, TraceView, TransactionStatusView,
 };
 
 /// The ends of the chain that subscribers follow.
@@ -55,7 +55,7 @@ pub struct TemplateBase {
 }
 
 /// A question about the way from a cursor to the present.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangesQuery {
     /// Towards which end.
     pub boundary: Boundary,
@@ -65,6 +65,9 @@ pub struct ChangesQuery {
     pub limit: usize,
     /// Whether each event carries its block's transactions.
     pub transactions: bool,
+    /// Whether each event carries such events of contracts in its block; then those of blocks without any carry
+    /// none.
+    pub logs: Option<LogsFilter>,
 }
 
 /// The node, as the RPC server sees it.

@@ -18,12 +18,13 @@ use synod_types::Address;
 use super::arguments::Arguments;
 use super::backend::{Backend, Boundary, ChangesQuery};
 use super::calls::{Caller, to_error};
+use super::contracts::check_filter;
 use super::methods::Desk;
-use super::types::{Cursor, ErrorCode, Event, EventKind, Refusal, SubscribeOptions, Topic};
+use super::types::{Cursor, ErrorCode, Event, EventKind, LogsFilter, Refusal, SubscribeOptions, Topic};
 
 /// How many steps are asked of the backend at a time.
 const STEPS: usize = 64;
-/// The same when each carries its transactions, of which a block has up to 10,000.
+/// The same when each carries its transactions, of which a block has up to 10,000, or its logs.
 const STEPS_WITH_TRANSACTIONS: usize = 1;
 /// How many accounts a subscription may name.
 const ACCOUNTS: usize = 64;
@@ -71,6 +72,8 @@ struct Subscription<B> {
     desk: Arc<Desk<B>>,
     topic: Topic,
     accounts: Vec<Address>,
+    /// Of the topic `logs`.
+    filter: Option<LogsFilter>,
     cursor: Cursor,
 }
 
@@ -78,18 +81,21 @@ impl<B: Backend> Subscription<B> {
     /// Reads the parameters and checks that the cursor can be followed.
     async fn open(params: &Params<'_>, desk: Arc<Desk<B>>) -> Result<Self, Refusal> {
         let mut arguments = Arguments::of(params)?;
-        let topic = arguments.required("topic", "blocks, transactions or settled")?;
-        let form = "an object with a cursor of an event, and for transactions a list of accounts";
+        let topic = arguments.required("topic", "blocks, transactions, logs or settled")?;
+        let form =
+            "an object with a cursor of an event, for transactions a list of accounts, for logs a filter";
         let options: SubscribeOptions = arguments.optional("options", form)?.unwrap_or_default();
         arguments.end()?;
         if options.accounts.len() > ACCOUNTS {
             let sentence = format!("a subscription names at most {ACCOUNTS} accounts");
             return Err(Refusal::new(ErrorCode::LimitExceeded, sentence).hint("subscribe once more"));
         }
+        let filter = (topic == Topic::Logs).then(|| options.filter.unwrap_or_default());
+        filter.as_ref().map_or(Ok(()), check_filter)?;
         let tips = *desk.backend.tips().borrow();
         let end = if topic == Topic::Settled { tips.settled } else { tips.head };
         let cursor = options.cursor.unwrap_or(end);
-        let subscription = Self { desk, topic, accounts: options.accounts, cursor };
+        let subscription = Self { desk, topic, accounts: options.accounts, filter, cursor };
         subscription.changes(1).await?;
         Ok(subscription)
     }
@@ -97,7 +103,10 @@ impl<B: Backend> Subscription<B> {
     /// Sends until the subscriber leaves; an error ends the subscription.
     async fn run(&mut self, sink: &SubscriptionSink, caller: &Caller) -> Result<(), Refusal> {
         let mut tips = self.desk.backend.tips();
-        let steps = if self.topic == Topic::Transactions { STEPS_WITH_TRANSACTIONS } else { STEPS };
+        let steps = match self.topic {
+            Topic::Transactions | Topic::Logs => STEPS_WITH_TRANSACTIONS,
+            Topic::Blocks | Topic::Settled => STEPS,
+        };
         loop {
             // Marked as seen before asking, so that a change in between is not slept through.
             tips.mark_unchanged();
@@ -130,12 +139,13 @@ impl<B: Backend> Subscription<B> {
     async fn changes(&self, limit: usize) -> Result<Vec<Event>, Refusal> {
         let boundary = if self.topic == Topic::Settled { Boundary::Settled } else { Boundary::Head };
         let transactions = self.topic == Topic::Transactions;
-        let query = ChangesQuery { boundary, after: self.cursor, limit, transactions };
+        let query =
+            ChangesQuery { boundary, after: self.cursor, limit, transactions, logs: self.filter.clone() };
         let backend = Arc::clone(&self.desk.backend);
         self.desk.readers.run(move || backend.changes(query)).await
     }
 
-    /// The event as this topic tells it; nothing when it holds none of the accounts asked for.
+    /// The event as this topic tells it; nothing when it holds nothing that was asked for.
     fn shape(&self, mut event: Event) -> Option<Event> {
         match self.topic {
             Topic::Blocks => event.transactions = None,
@@ -145,6 +155,9 @@ impl<B: Backend> Subscription<B> {
                     EventKind::Block | EventKind::Settled => EventKind::Settled,
                     EventKind::Reverted | EventKind::SettledReversed => EventKind::SettledReversed,
                 };
+            }
+            Topic::Logs => {
+                event.logs.as_ref()?;
             }
             Topic::Transactions if self.accounts.is_empty() => {}
             Topic::Transactions => {

@@ -329,6 +329,8 @@ impl Backend for Mock {
                 cursor: step.cursor,
                 block,
                 transactions: query.transactions.then_some(transactions),
+                logs: query.logs.is_some().then(Vec::new),
+                truncated: false,
             }
         };
         Ok(steps.into_iter().map(event).collect())

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use synod_types::{Address, BlockHash, Height, TransactionId, U256};
 
 use super::block::BlockSummary;
+use super::contract::{LogItem, LogsFilter};
 use super::text;
 
 /// What one subscribes to.
@@ -23,6 +24,8 @@ pub enum Topic {
     Blocks,
     /// The same, with what became of the transactions in each block.
     Transactions,
+    /// The tip, with the events of contracts in each block: only blocks that have such events are told.
+    Logs,
     /// Blocks that become as deep as the genesis calls settled, and settled ones that are reversed.
     Settled,
 }
@@ -68,6 +71,9 @@ pub struct SubscribeOptions {
     /// Of the topic `transactions`: only those that these accounts sent or received, at most 64 accounts.
     #[serde(default, with = "text::checksummed::list", skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<Address>,
+    /// Of the topic `logs`: which events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<LogsFilter>,
 }
 
 /// What happened to the block that an event names.
@@ -118,6 +124,13 @@ pub struct Event {
     /// Of the topic `transactions`: those of the block that were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transactions: Option<Vec<TransactionOutcome>>,
+    /// Of the topic `logs`: the events of the block that were asked for. When the block left the chain the list
+    /// is empty, and all that was told of its events is void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logs: Option<Vec<LogItem>>,
+    /// Whether the block has more such events than are listed: `synod_logs` has them all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 #[cfg(test)]
