@@ -19,7 +19,8 @@ use synod_types::amount::SYN;
 use synod_types::hash::sha256;
 use synod_types::transaction::{SignedNative, verify_transactions};
 use synod_types::{
-    Address, B256, Gas, Genesis, PublicKey, Signature, Transaction, U256, UnixMillis, VerifiedTransaction,
+    Address, B256, Gas, Genesis, NativeTransaction, PublicKey, Signature, Transaction, U256, UnixMillis,
+    VerifiedTransaction,
 };
 
 use crate::disk::{Disk, DiskError, DiskFile, RealDisk};
@@ -301,7 +302,11 @@ impl Crowd {
     }
 
     fn payment(&self, from: u64, nonce: u64, to: Address, wei: u128) -> VerifiedTransaction {
-        let transaction = unsigned(&self.rules, public(from), nonce, to, wei);
+        self.vouched(unsigned(&self.rules, public(from), nonce, to, wei))
+    }
+
+    /// A transaction as it comes from the pool's memory.
+    fn vouched(&self, transaction: NativeTransaction) -> VerifiedTransaction {
         let signed = SignedNative { transaction, signature: Signature([0; 64]) };
         Transaction::Native(signed).accepted_before(self.rules.genesis)
     }

@@ -10,16 +10,14 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::Serialize;
-use synod_types::transaction::SignedNative;
 use synod_types::{
-    Address, B256, Bytes, Gas, NativeTransaction, Signature, Transaction, U256, UnixMillis,
-    VerifiedTransaction,
+    Address, B256, Bytes, Gas, NativeTransaction, Receipt, U256, UnixMillis, VerifiedTransaction,
 };
 use synod_vm::{Account, Host, Vm, World};
 
 use super::{ApplyLoad, BenchError, Crowd, Vouching, failed, middle, milliseconds, public};
 use crate::disk::Disk;
-use crate::execution::contract::{BlockHost, environment};
+use crate::execution::contract::{BlockHost, environment, for_machine};
 use crate::state::DiffBuilder;
 use crate::state::leaves;
 use crate::testing::unsigned;
@@ -106,9 +104,7 @@ pub fn contracts(folder: &Path, load: &ContractLoad) -> Result<ContractFigures, 
         let appended = begun.elapsed();
         ledger.commit().map_err(failed)?;
         let whole = begun.elapsed();
-        if executed.receipts.iter().any(|receipt| !receipt.succeeded) {
-            return Err(BenchError::Ledger("a token's transfer failed".to_owned()));
-        }
+        check(&executed.receipts, block.transactions.len())?;
         let root = tree_alone(&mut ledger, executed.diff.as_deref());
         wholes.push(whole);
         machines.push(machine);
@@ -144,17 +140,30 @@ fn deal<D: Disk>(
         call
     };
     let token = synod_vm::create_address(&synod_types::address::address_of(&public(u64::MAX)), load.holders);
-    let mut put = |transactions| -> Result<(), BenchError> {
+    let mut put = |transactions| -> Result<Vec<Receipt>, BenchError> {
         let block = crowd.build(ledger, transactions);
-        ledger.append(&block, &Vouching(crowd.rules.genesis)).map_err(failed)?;
-        ledger.commit().map_err(failed).map(drop)
+        let executed = ledger.append(&block, &Vouching(crowd.rules.genesis)).map_err(failed)?;
+        ledger.commit().map_err(failed)?;
+        Ok(executed.receipts.clone())
     };
-    put(vec![next(None, load.token.creation.clone(), CREATION_GAS)])?;
+    let created = put(vec![next(None, load.token.creation.clone(), CREATION_GAS)])?;
+    if created.first().and_then(|receipt| receipt.created) != Some(token) {
+        return Err(BenchError::Ledger("the token was not created".to_owned()));
+    }
     for some in crowd.addresses.chunks(super::FILL as usize) {
         let give = |to: &Address| next(Some(token), (load.token.transfer)(*to, FIRST_TOKENS), TRANSFER_GAS);
-        put(some.iter().map(give).collect())?;
+        check(&put(some.iter().map(give).collect())?, some.len())?;
     }
     Ok(token)
+}
+
+/// Each of a block's transfers succeeded, and told of itself.
+fn check(receipts: &[Receipt], transfers: usize) -> Result<(), BenchError> {
+    let good = receipts.iter().filter(|receipt| receipt.succeeded && receipt.logs.len() == 1).count();
+    if good == transfers {
+        return Ok(());
+    }
+    Err(BenchError::Ledger(format!("{good} of {transfers} token transfers succeeded")))
 }
 
 /// The time of a block's calls in the machine, over the answers that the state gave to them.
@@ -168,7 +177,7 @@ fn machine_alone<D: Disk>(
     let base_fee = ledger.base_fee_at(time);
     let block = environment(ledger.rules(), height, &head.hash, time, base_fee, Address::ZERO);
     let calls: Vec<synod_vm::Transaction> =
-        transactions.iter().map(|one| machine_call(one.native())).collect();
+        transactions.iter().map(|one| for_machine(one.native(), one.native().sender_address())).collect();
     let changes = DiffBuilder::new(&head.view);
     let recording = Recording { inner: BlockHost::new(&changes, &()), read: RefCell::default() };
     let mut vm = Vm::new();
@@ -181,19 +190,6 @@ fn machine_alone<D: Disk>(
         drop(std::hint::black_box(vm.execute(&world, &block, call)));
     }
     begun.elapsed()
-}
-
-fn machine_call(native: &NativeTransaction) -> synod_vm::Transaction {
-    synod_vm::Transaction {
-        sender: native.sender_address(),
-        to: native.to,
-        nonce: native.nonce,
-        data: native.data.clone(),
-        gas_limit: native.gas_limit.0,
-        max_fee_per_gas: U256::from(native.max_fee),
-        max_tip_per_gas: U256::from(native.max_tip),
-        ..synod_vm::Transaction::default()
-    }
 }
 
 /// The time of taking a block's changes into the tree: taken back first, so that the tree ends as it was.
@@ -265,8 +261,7 @@ impl Crowd {
     fn call(&self, from: u64, nonce: u64, to: Option<Address>, data: Bytes, gas: u64) -> VerifiedTransaction {
         let plain = unsigned(&self.rules, public(from), nonce, Address::ZERO, 0);
         let transaction = NativeTransaction { to, data, gas_limit: Gas(gas), ..plain };
-        let signed = SignedNative { transaction, signature: Signature([0; 64]) };
-        Transaction::Native(signed).accepted_before(self.rules.genesis)
+        self.vouched(transaction)
     }
 }
 
@@ -284,6 +279,9 @@ mod tests {
         let load = ContractLoad { token, holders: 50, blocks: 3, transfers: 20, sync: false };
         let figures = contracts(folder.path(), &load).unwrap();
         assert!(figures.gas > 20 * 30_000, "each transfer ran its code: {figures:?}");
+        let none = Token { creation: Bytes::from_static(&[0xfe]), ..load.token.clone() };
+        let none = contracts(&folder.path().join("other"), &ContractLoad { token: none, ..load });
+        assert!(none.is_err(), "what is no token is told");
         assert!(figures.vm_ms > 0.0 && figures.root_ms > 0.0 && figures.block_ms > figures.root_ms);
     }
 }

@@ -73,7 +73,7 @@ pub fn environment(
 }
 
 /// A native transaction as the machine takes it.
-pub(super) fn for_machine(native: &NativeTransaction, sender: Address) -> Transaction {
+pub(crate) fn for_machine(native: &NativeTransaction, sender: Address) -> Transaction {
     let listed = |slots: &[B256]| slots.iter().map(|slot| U256::from_be_bytes(slot.0)).collect();
     Transaction {
         sender,
