@@ -86,12 +86,26 @@ impl Output {
     }
 }
 
+/// So many of something: `1 node`, `4 nodes`.
+pub(crate) fn count(number: impl Into<u64>, thing: &str) -> String {
+    match number.into() {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
+    }
+}
+
 /// Writes a text and ends its last line. A reader that went away (`| head`) is no error of ours: the
-/// command simply ends.
+/// command simply ends. A full disk is one: whoever relies on the result must hear that it is not there.
 fn write_out(to: &mut impl Write, text: &str) {
-    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let written = to.write_all(text.as_bytes()).and_then(|()| to.write_all(end.as_bytes()));
-    if written.and_then(|()| to.flush()).is_err() {
-        std::process::exit(0);
+    match written.and_then(|()| to.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            // Where the failure is of stderr itself, the exit code alone tells.
+            let _ = writeln!(io::stderr(), "error: the output cannot be written: {error}");
+            std::process::exit(crate::failure::Exit::Failed as i32);
+        }
     }
 }
