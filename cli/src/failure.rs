@@ -84,6 +84,13 @@ impl Failure {
         self
     }
 
+    /// The same without `hint`, where that is what it says.
+    #[must_use]
+    pub(crate) fn without_hint(mut self, hint: &str) -> Self {
+        self.0.hint = self.0.hint.filter(|said| said != hint);
+        self
+    }
+
     /// The same with an object of details for programs.
     #[must_use]
     pub(crate) fn details(mut self, details: Value) -> Self {

@@ -96,3 +96,27 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever asks for help gets a line to copy.
+    #[test]
+    fn every_command_that_does_something_has_an_example() {
+        fn without(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            if command.is_hide_set() || command.get_name() == "help" {
+                return;
+            }
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(|part| without(part, &path, found));
+            } else if !command.get_after_help().is_some_and(|text| text.to_string().contains(&path[1..])) {
+                found.push(path);
+            }
+        }
+        let mut found = Vec::new();
+        without(&Synod::command(), "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
+}

@@ -47,7 +47,7 @@ fn mistakes_on_the_command_line_are_usage_errors() {
         (vec!["wallet", "new", "--json", "Alice"], 2, "bad_name"),
         (vec!["wallet", "new", "--json", "../alice"], 2, "bad_name"),
         (vec!["wallet", "new", "--json", "dev3"], 2, "bad_name"),
-        (vec!["wallet", "import", "--json", "bob"], 2, "bad_mnemonic"),
+        (vec!["wallet", "import", "--json", "bob"], 2, "no_secret"),
         (vec!["wallet", "import", "--json", "bob", "--from-file", "missing"], 1, "file"),
         (vec!["wallet", "export", "--json", "nobody", "--yes"], 1, "unknown_name"),
         (vec!["wallet", "export", "--json", "dev0", "--yes"], 2, "dev_account"),
@@ -203,4 +203,18 @@ fn completions_know_the_commands() {
             "{shell}"
         );
     }
+}
+
+/// A pipe that is closed early is what `head` does; a full disk is a failure, whatever the result was.
+#[test]
+fn a_closed_pipe_is_quiet_and_a_full_disk_is_not() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let closed = home.command(&["completions", "bash"]).stdout(writer).output().unwrap();
+    assert_eq!((closed.status.code(), closed.stderr), (Some(0), Vec::new()));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = home.command(&["wallet", "list"]).stdout(full).output().unwrap();
+    assert_eq!(full.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&full.stderr).contains("cannot be written"));
 }

@@ -76,8 +76,7 @@ fn a_wrong_password_or_a_changed_file_opens_nothing() {
     std::fs::write(&path, text.replace("\"passes\": 3", "\"passes\": 2")).unwrap();
     assert_eq!(home.run(&[&send[..], &["password"]].concat()).error_code(1), "wrong_password");
     std::fs::write(&path, &text[..text.len() / 2]).unwrap();
-    let damaged = home.run(&["wallet", "list", "--json"]).error(1);
-    assert_eq!(damaged["code"], "key_file");
+    assert_eq!(home.run(&[&send[..], &["password"]].concat()).error_code(1), "key_file");
     assert_eq!(node.submissions(), 0);
 }
 
@@ -100,4 +99,24 @@ fn balances_are_told_to_people_and_to_programs() {
     let told = home.run(&["wallet", "balance", "dev0"]);
     assert!(told.stdout.contains("spendable") && told.stdout.contains("1000000 SYN"), "{}", told.stdout);
     assert!(home.run(&["wallet", "balance"]).stdout.contains("synod wallet new NAME"));
+}
+
+/// One damaged file takes no other key with it: the rest is listed, used and added to, and it is named.
+#[test]
+fn a_damaged_key_file_locks_no_other_key_up() {
+    let home = Home::new();
+    home.run(&["wallet", "new", "--json", "alice"]).json();
+    home.run(&["wallet", "new", "--json", "bob"]).json();
+    home.run(&["wallet", "label", "0x305498f8e08BC65DBacb4514475E01AFbE03f575", "a shop"]);
+    std::fs::write(home.folder().join("wallet/keys/bob.json"), "{").unwrap();
+    let listed = home.run(&["wallet", "list", "--json"]).json();
+    assert_eq!(listed["accounts"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["others"][0]["label"], "a shop");
+    assert_eq!(listed["damaged"][0]["name"], "bob");
+    let listed = home.run(&["wallet", "list"]);
+    assert!(listed.stdout.starts_with("alice") && listed.stdout.contains("a shop"), "{listed:?}");
+    assert!(listed.stderr.contains("warning") && listed.stderr.contains("bob.json"), "{listed:?}");
+    home.run(&["wallet", "new", "--json", "carol"]).json();
+    home.run(&["wallet", "export", "alice", "--yes", "--json"]).json();
+    assert_eq!(home.run(&["wallet", "export", "bob", "--yes", "--json"]).error_code(1), "key_file");
 }

@@ -44,9 +44,7 @@ pub enum LoggingError {
 /// # Errors
 /// [`LoggingError`].
 pub fn start(config: &LogConfig, file: Option<&Path>) -> Result<(), LoggingError> {
-    // Gossip warns of every message that it already carries, which is what keeps it from sending twice.
-    let filter = EnvFilter::try_new(format!("libp2p_gossipsub=error,{}", config.level))
-        .map_err(|error| LoggingError::Level { level: config.level.clone(), problem: error.to_string() })?;
+    let filter = filter(&config.level)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(true);
     let started = match (file, config.format) {
         (None, LogFormat::Text) => {
@@ -61,6 +59,16 @@ pub fn start(config: &LogConfig, file: Option<&Path>) -> Result<(), LoggingError
         (Some(path), LogFormat::Json) => builder.json().with_writer(RotatingFile::open(path)?).try_init(),
     };
     started.map_err(|_| LoggingError::Twice)
+}
+
+/// Which lines are logged.
+///
+/// # Errors
+/// [`LoggingError::Level`].
+pub fn filter(level: &str) -> Result<EnvFilter, LoggingError> {
+    // Gossip warns of every message that it already carries, which is what keeps it from sending twice.
+    EnvFilter::try_new(format!("libp2p_gossipsub=error,{level}"))
+        .map_err(|error| LoggingError::Level { level: level.to_owned(), problem: error.to_string() })
 }
 
 /// A file that makes room for itself: `node.log`, `node.log.1`, … `node.log.4`.

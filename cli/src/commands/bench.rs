@@ -23,6 +23,7 @@ use crate::failure::{Failure, Outcome};
 #[command(after_help = "Examples:\n  synod bench mine\n  synod bench apply --accounts 100000 --json")]
 pub(crate) enum Bench {
     /// Signatures in batches
+    #[command(after_help = "Example:\n  synod bench verify --batch 4096")]
     Verify {
         /// Transactions in a batch
         #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -35,6 +36,7 @@ pub(crate) enum Bench {
         batches: u32,
     },
     /// The state tree's root
+    #[command(after_help = "Example:\n  synod bench root --keys 100000")]
     Root {
         /// Keys in the tree
         #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
@@ -47,8 +49,10 @@ pub(crate) enum Bench {
         rounds: u32,
     },
     /// Whole blocks: executed, rooted, committed
+    #[command(after_help = "Example:\n  synod bench apply --accounts 100000 --json")]
     Apply(Apply),
     /// The block log
+    #[command(after_help = "Example:\n  synod bench log --folder /mnt/disk")]
     Log {
         /// Bytes of a block
         #[arg(long, default_value_t = 200_000)]
@@ -62,8 +66,10 @@ pub(crate) enum Bench {
     },
     Vm(vm::VmBench),
     /// A token's transfers through the ledger, and where the time goes
+    #[command(after_help = "Example:\n  synod bench contracts --holders 10000")]
     Contracts(ContractBench),
     /// The mining kernels
+    #[command(after_help = "Example:\n  synod bench mine --json")]
     Mine {
         /// Milliseconds for each figure
         #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]

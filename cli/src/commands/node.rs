@@ -17,6 +17,7 @@ use synod_types::Genesis;
 use super::settings::SettingsOptions;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
+use crate::output::count;
 use crate::wallet::password::PasswordSource;
 
 /// Run a node
@@ -44,6 +45,9 @@ pub(crate) struct NodeCommand {
     settings: SettingsOptions,
 }
 
+/// What to do about a configuration with a mistake in it.
+const CHECK: &str = "synod node --check --config FILE checks without starting";
+
 #[derive(Debug, Serialize)]
 struct Checked {
     config: String,
@@ -62,6 +66,12 @@ impl NodeCommand {
     /// # Errors
     /// What keeps the node from starting, or made it stop.
     pub(crate) fn run(self, context: &Context) -> Outcome<()> {
+        let check = self.check;
+        let failure = |error: &RunError| {
+            let failure = failure(error);
+            // Whoever checks already needs no advice to check.
+            if check { failure.without_hint(CHECK) } else { failure }
+        };
         let mut config = Config::read(&self.config).map_err(|error| failure(&error.into()))?;
         let genesis =
             home::read_genesis(&config.folder).map_err(|error| failure(&NodeError::from(error).into()))?;
@@ -74,7 +84,14 @@ impl NodeCommand {
         config.check().map_err(|error| failure(&error.into()))?;
         Node::check(&config).map_err(|error| failure(&error.into()))?;
         if self.check {
-            let checked = Checked::new(&self.config, &config, &genesis);
+            let mut checked = Checked::new(&self.config, &config, &genesis);
+            if home::is_locked(&config.folder) {
+                checked.warnings.push("a node runs on this folder; its addresses were not tried".to_owned());
+            } else {
+                config
+                    .check_addresses()
+                    .map_err(|error| Failure::failed("cannot_listen", error.to_string()))?;
+            }
             for warning in &checked.warnings {
                 context.output.warning(warning);
             }
@@ -131,7 +148,7 @@ fn failure(error: &RunError) -> Failure {
 }
 
 fn misconfigured(message: String) -> Failure {
-    Failure::usage("config", message).hint("synod node --check --config FILE checks without starting")
+    Failure::usage("config", message).hint(CHECK)
 }
 
 impl Checked {
@@ -154,6 +171,7 @@ impl fmt::Display for Checked {
         writeln!(formatter, "✓ {} is in order", self.config)?;
         writeln!(formatter, "  chain {}  genesis {}", self.chain_id, self.genesis_hash)?;
         let mining = if self.mining { "mines" } else { "does not mine" };
-        write!(formatter, "  {} answers at {}, {mining} and dials {} peers", self.name, self.rpc, self.peers)
+        let peers = count(self.peers as u64, "peer");
+        write!(formatter, "  {} answers at {}, {mining} and dials {peers}", self.name, self.rpc)
     }
 }

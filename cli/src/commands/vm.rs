@@ -22,6 +22,7 @@ const MOST_FILES: usize = 200_000;
 #[command(after_help = "Example:\n  synod vm test vectors/evm")]
 pub(crate) enum VmCommand {
     /// Run official state tests: every Cancun case of the JSON files below a folder
+    #[command(after_help = "Example:\n  synod vm test vectors/evm --jobs 2")]
     Test {
         /// A folder of state tests, or one file
         path: PathBuf,

@@ -24,20 +24,44 @@ pub(crate) struct StoredKey {
     pub(crate) file: KeyFile,
 }
 
+/// What the folder holds.
+#[derive(Debug, Default)]
+pub(crate) struct Sorted {
+    /// Keys, by name.
+    pub(crate) keys: Vec<StoredKey>,
+    /// Files that are called like keys and are none, with what is wrong.
+    pub(crate) damaged: Vec<(Name, Failure)>,
+}
+
 impl Keystore {
     /// The keys below the wallet's folder.
     pub(crate) fn new(wallet: &Path) -> Self {
         Self(wallet.join("keys"))
     }
 
-    /// All keys, by name. Files of other names are none of ours.
+    /// All keys that can be read, by name. Files of other names are none of ours.
     ///
     /// # Errors
-    /// When the folder or a key file cannot be read.
+    /// When the folder cannot be read.
     pub(crate) fn all(&self) -> Outcome<Vec<StoredKey>> {
+        Ok(self.sorted()?.keys)
+    }
+
+    /// All keys that can be read, and why the others cannot: one damaged file must not lock the other keys up.
+    ///
+    /// # Errors
+    /// As [`Keystore::all`].
+    pub(crate) fn sorted(&self) -> Outcome<Sorted> {
         let mut names = self.names()?;
         names.sort();
-        names.into_iter().map(|name| self.read(&name)?.ok_or_else(|| no_key(&name))).collect()
+        let mut sorted = Sorted::default();
+        for name in names {
+            match self.read(&name) {
+                Ok(key) => sorted.keys.extend(key),
+                Err(failure) => sorted.damaged.push((name, failure)),
+            }
+        }
+        Ok(sorted)
     }
 
     /// The names of all keys, in no order.
@@ -176,8 +200,4 @@ fn failure(error: &KeyFileError, path: &Path) -> Failure {
 fn taken(name: &Name) -> Failure {
     Failure::failed("name_taken", format!("there is a key called {name} already"))
         .hint("choose another name; `synod wallet list` shows all")
-}
-
-fn no_key(name: &Name) -> Failure {
-    Failure::failed("unknown_name", format!("the key {name} has just disappeared"))
 }

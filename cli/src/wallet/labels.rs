@@ -42,6 +42,11 @@ impl Labels {
         self.by_address.get(&format_address(&address)).map(String::as_str)
     }
 
+    /// Every labelled address, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_address.iter().map(|(address, label)| (address.as_str(), label.as_str()))
+    }
+
     /// Puts `label` beside `address`; an empty one takes it away.
     ///
     /// # Errors

@@ -84,7 +84,7 @@ pub fn decode<T: Serialize + DeserializeOwned, const LIMIT: usize>(bytes: &[u8])
     }
     let config: Configuration<BigEndian, Fixint, Limit<LIMIT>> = ENCODE.with_limit::<LIMIT>();
     let (value, read): (T, usize) = bincode::serde::decode_from_slice(bytes, config)
-        .map_err(|error| DecodeError::Malformed(error.to_string()))?;
+        .map_err(|error| DecodeError::Malformed(told(&error)))?;
     if read != bytes.len() {
         return Err(DecodeError::Trailing(bytes.len() - read));
     }
@@ -92,6 +92,18 @@ pub fn decode<T: Serialize + DeserializeOwned, const LIMIT: usize>(bytes: &[u8])
         return Err(DecodeError::NotCanonical);
     }
     Ok(value)
+}
+
+/// The decoder's commonest complaints come as Rust's debug output; people get a sentence.
+fn told(error: &bincode::error::DecodeError) -> String {
+    match error {
+        bincode::error::DecodeError::UnexpectedEnd { .. } => "they end too early".to_owned(),
+        bincode::error::DecodeError::LimitExceeded => {
+            "they say that they are longer than they may be".to_owned()
+        }
+        bincode::error::DecodeError::OtherString(text) => text.clone(),
+        error => error.to_string(),
+    }
 }
 
 /// Serde adapters (`#[serde(with = "codec::fixed")]`) for values that are a fixed number of bytes.

@@ -38,7 +38,7 @@ pub enum Rejection {
         balance: U256,
     },
     /// Below the floor of the base fee.
-    #[error("the fee of {max_fee} wei for each gas is below {floor}, the least that any block takes")]
+    #[error("the fee of {max_fee} wei for each gas is below {floor} wei, the least that any block takes")]
     FeeTooLow {
         /// The transaction's.
         max_fee: u128,

@@ -20,6 +20,7 @@ const COMPARE: &str = "cargo run --release -p synod-cli --features beside-revm -
 
 /// The contract machine: loops, token transfers, a swap, official programs
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  synod bench vm\n  synod bench vm loop --milliseconds 500")]
 pub(crate) struct VmBench {
     /// A folder of programs in the form of state tests, such as ipsilon/evm-benchmarks; by default the folder
     /// evm-benchmarks of $SYNOD_VECTORS, where that is set

@@ -12,6 +12,7 @@ use synod_types::{U256, UnixMillis};
 use crate::client::Settle;
 use crate::context::Context;
 use crate::failure::Outcome;
+use crate::output::count;
 use crate::wallet::network::Network;
 
 /// Show the node's chain, peers, pool and miner
@@ -55,14 +56,17 @@ impl fmt::Display for Shown {
         writeln!(formatter, "  fees     base fee {} gwei", format_gwei(U256::from(status.base_fee)))?;
         writeln!(formatter, "  peers    {}", status.peers)?;
         let pool = &status.mempool;
-        writeln!(formatter, "  pool     {} transactions, {} bytes", pool.transactions, pool.bytes)?;
+        let transactions = count(pool.transactions, "transaction");
+        writeln!(formatter, "  pool     {transactions}, {} bytes", pool.bytes)?;
         match &status.mining {
             Some(mining) if mining.enabled => {
                 let (rate, found) = (hash_rate(mining.hash_rate), mining.blocks_found);
                 writeln!(
                     formatter,
-                    "  mining   {rate} on {} threads ({}), {found} blocks found",
-                    mining.threads, mining.kernel
+                    "  mining   {rate} on {} ({}), {} found",
+                    count(mining.threads as u64, "thread"),
+                    mining.kernel,
+                    count(found, "block")
                 )?;
             }
             _ => writeln!(formatter, "  mining   off")?,

@@ -34,8 +34,9 @@ impl Tx {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
         let view = context.node()?.transaction(self.id).settle()?;
         if view.status == TransactionStatus::Unknown {
-            return Err(Failure::failed("not_found", format!("the node does not know {}", self.id))
-                .hint("it was never submitted here, was dropped, or is older than this node's index"));
+            return Err(Failure::failed("not_found", format!("the node does not know {}", self.id)).hint(
+                "it was never submitted here, was replaced or dropped, or is older than this node's index",
+            ));
         }
         context.output.result(&Shown(view));
         Ok(())

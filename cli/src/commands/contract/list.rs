@@ -12,6 +12,7 @@ use crate::failure::Outcome;
 
 /// List the contracts that this home knows by name
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  synod contract list --json | jq -r '.contracts[].address'")]
 pub(crate) struct List {}
 
 #[derive(Debug, Serialize)]

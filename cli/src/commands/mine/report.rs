@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::commands::chain::hash_rate;
 use crate::context::Context;
+use crate::output::count;
 use crate::progress::Progress;
 use crate::wallet::draft::Wei;
 
@@ -96,7 +97,8 @@ impl Display for Started {
         let Self { reward_to, threads, kernel, nodes, .. } = self;
         write!(
             formatter,
-            "mining to {reward_to} with {threads} threads ({kernel}) on {}",
+            "mining to {reward_to} with {} ({kernel}) on {}",
+            count(*threads, "thread"),
             nodes.join(", then ")
         )
     }
@@ -147,7 +149,8 @@ impl Display for Mined {
         let (rate, Self { blocks, stale, seconds, .. }) = (hash_rate(self.hash_rate), self);
         write!(
             formatter,
-            "{blocks} blocks accepted, {stale} stale, in {seconds} s at {rate}; rewards mature when their blocks settle"
+            "{} accepted, {stale} stale, in {seconds} s at {rate}; rewards mature when their blocks settle",
+            count(*blocks, "block")
         )
     }
 }

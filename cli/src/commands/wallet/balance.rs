@@ -12,6 +12,7 @@ use crate::client::Settle;
 use crate::context::Context;
 use crate::failure::Outcome;
 use crate::wallet::draft::Wei;
+use crate::wallet::keystore::Sorted;
 use crate::wallet::names::Account;
 
 /// Show what accounts hold: spendable, immature, pending
@@ -50,7 +51,10 @@ impl Balance {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
         let session = context.session()?;
         let accounts: Vec<Account> = if self.accounts.is_empty() {
-            let keys = context.keystore()?.all()?;
+            let Sorted { keys, damaged } = context.keystore()?.sorted()?;
+            for (_, failure) in damaged {
+                context.output.warning(failure);
+            }
             keys.into_iter().map(|key| Account { address: key.address(), name: Some(key.name) }).collect()
         } else {
             self.accounts.iter().map(|text| session.names.account(text)).collect::<Outcome<_>>()?

@@ -9,7 +9,7 @@ use synod_types::address::format_address;
 use synod_types::amount::format_syn;
 use synod_types::{Address, U256};
 
-use crate::client::Settle;
+use crate::client::{Node, Settle};
 use crate::commands::chain::ago;
 use crate::commands::wallet::payment::depth_words;
 use crate::context::Context;
@@ -49,7 +49,7 @@ impl History {
         let account = session.names.account(&self.account)?;
         let page = session.node.history(account.address, self.cursor.as_deref(), self.limit).settle()?;
         let pending = match self.cursor {
-            None => session.node.pool(Some(account.address)).settle()?.entries,
+            None => waiting(&session.node, account.address)?,
             Some(_) => Vec::new(),
         };
         let book = Book { names: &session.names, labels: Labels::read(&context.wallet()?)?, of: account };
@@ -60,6 +60,15 @@ impl History {
         context.output.result(&Told { address, pending, page, lines });
         Ok(())
     }
+}
+
+/// What an account waits for: its own payments, and those to it as far as the node lists them. A node lists
+/// the whole of one sender, and of all others the first thousand.
+fn waiting(node: &Node, address: Address) -> Outcome<Vec<PoolEntry>> {
+    let mut entries = node.pool(Some(address)).settle()?.entries;
+    let others = node.pool(None).settle()?.entries;
+    entries.extend(others.into_iter().filter(|one| one.to == Some(address) && one.sender != address));
+    Ok(entries)
 }
 
 /// How entries are told: by names and labels, from one account's side.

@@ -77,6 +77,10 @@ impl Import {
 
 fn recognise(text: &str, index: u32) -> Outcome<Secret> {
     let text = text.trim();
+    if text.is_empty() {
+        return Err(Failure::usage("no_secret", "nothing was given to import")
+            .hint("give 12 to 24 words, 64 hex digits, or a key file"));
+    }
     if text.starts_with('{') {
         let file = KeyFile::from_json(text).map_err(|error| Failure::usage("key_file", error.to_string()))?;
         return Ok(Secret::File(file));

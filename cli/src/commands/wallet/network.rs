@@ -16,11 +16,16 @@ use crate::wallet::network::{Network, Pin};
 /// The first network that the wallet meets is pinned. Another one is used only after it was accepted here
 /// by its genesis hash.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  synod wallet network")]
+#[command(after_help = "Examples:\n  synod wallet network\n  synod wallet network --accept 0x8f52…")]
 pub(crate) struct PinnedNetwork {
     /// Pin the network of the node that answers, whose genesis hash must be this
-    #[arg(long, value_name = "HASH")]
+    #[arg(long, value_name = "HASH", value_parser = genesis_hash)]
     accept: Option<B256>,
+}
+
+fn genesis_hash(text: &str) -> Result<B256, String> {
+    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 64);
+    digits.and_then(|_| text.parse().ok()).ok_or_else(|| "a genesis hash is 0x and 64 hex digits".to_owned())
 }
 
 #[derive(Debug, Serialize)]

@@ -28,7 +28,7 @@ pub(super) struct Order {
     #[arg(long, value_name = "ACCOUNT")]
     pub(super) to: String,
     /// How much: 12.5, 12.5syn, 3gwei, 100wei
-    #[arg(value_parser = parse_amount)]
+    #[arg(value_parser = parse_amount, allow_negative_numbers = true)]
     pub(super) amount: U256,
 }
 

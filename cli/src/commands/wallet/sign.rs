@@ -1,7 +1,7 @@
 //! `synod wallet sign`: a payment, signed without a node.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -64,6 +64,10 @@ impl Sign {
         let names = Names::new(context.keystore()?, network.testnet);
         let (signer, to) = (names.signer(&self.order.from)?, names.account(&self.order.to)?);
         let (from, fees) = (signer.account(), self.fees.decide(None, TRANSFER_GAS)?);
+        // Before a password is asked for.
+        if let Some(path) = self.out.as_deref().filter(|path| path.exists()) {
+            return Err(taken(path));
+        }
         let key = open(&signer, &self.password)?;
         let transaction = draft::transaction(
             &network,
@@ -85,8 +89,10 @@ impl Sign {
         let record = Record::new(&signed, &network)?;
         if let Some(path) = &self.out {
             let text = format!("{}\n", record.raw);
-            write_private(path, text.as_bytes(), Existing::Keep)
-                .map_err(|error| Failure::file(path, &error))?;
+            write_private(path, text.as_bytes(), Existing::Keep).map_err(|error| match error.kind() {
+                std::io::ErrorKind::AlreadyExists => taken(path),
+                _ => Failure::file(path, &error),
+            })?;
         }
         context.output.result(&Signed {
             id: record.id.to_string(),
@@ -118,6 +124,12 @@ impl Sign {
             .map_err(|error| Failure::failed("genesis", format!("{}: {error}", path.display())))?;
         Ok(Network { chain_id: genesis.chain_id, genesis_hash: genesis.hash(), testnet: genesis.testnet })
     }
+}
+
+/// A signed payment is money: it is never written over another one.
+fn taken(path: &Path) -> Failure {
+    Failure::failed("file", format!("{} exists already", path.display()))
+        .hint("choose another --out, or delete the file if nothing in it is needed")
 }
 
 impl fmt::Display for Signed {
