@@ -56,7 +56,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The same without the check, for whoever has [`Settings`] to apply before it.
+    /// The same without the check, for whoever has [`super::Settings`] to apply before it.
     ///
     /// # Errors
     /// [`ConfigError`].
