@@ -8,16 +8,16 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::{Home, Ran, ran};
+use support::{Home, Ran, port_flags, ran};
 
 /// A network of one node that mines, in a home of its own.
 struct Net(Home);
 
 impl Net {
-    fn up(port: u16) -> Self {
+    fn up() -> Self {
         let net = Self(Home::new());
-        let [rpc, p2p, web] = [port, port + 100, port + 200].map(|port| port.to_string());
-        let ports = ["--rpc-port", &rpc, "--p2p-port", &p2p, "--web-port", &web];
+        let ports = port_flags();
+        let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
         net.json(&[&["testnet", "up", "--nodes", "1", "--spacing", "1"][..], &ports].concat());
         net
     }
@@ -78,7 +78,7 @@ const COIN: &str = "000000000000000000";
 
 #[test]
 fn a_token_is_deployed_called_and_traced_by_name() {
-    let net = Net::up(18865);
+    let net = Net::up();
     let deployed = net.deploy(&["Token", "--args", "Gold", "GLD", "1000000"]);
     assert_eq!((&deployed["name"], &deployed["events"][0]["event"]), (&json!("token"), &json!("Transfer")));
     assert_eq!(net.json(&["contract", "list"])["contracts"][0]["address"], deployed["contract"]);
@@ -162,7 +162,7 @@ fn mistakes(net: &Net) {
 
 #[test]
 fn contracts_call_contracts_and_carry_money() {
-    let net = Net::up(18875);
+    let net = Net::up();
     net.deploy(&["Token", "--args", "Gold", "GLD", "1000", "--name", "gold"]);
     net.deploy(&["Token", "--args", "Silver", "SLV", "1000", "--name", "silver"]);
     net.deploy(&["Exchange", "--args", "GOLD", "SILVER"]);

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use support::port_flags;
+use support::socket::Subscriber;
 
 /// A network in a folder of its own, taken down with the test.
 struct Net(tempfile::TempDir);
@@ -13,7 +17,7 @@ struct Net(tempfile::TempDir);
 impl Net {
     fn up(arguments: &[&str]) -> (Self, Value) {
         let net = Self(tempfile::tempdir().unwrap());
-        let started = net.json(&[&["testnet", "up"], arguments].concat());
+        let started = net.json(&up(arguments, &port_flags()));
         (net, started)
     }
 
@@ -59,6 +63,12 @@ impl Net {
     }
 }
 
+/// `synod testnet up` on ports of its own.
+fn up<'a>(arguments: &[&'a str], ports: &'a [String]) -> Vec<&'a str> {
+    let ports = ports.iter().map(String::as_str);
+    ["testnet", "up"].into_iter().chain(arguments.iter().copied()).chain(ports).collect()
+}
+
 impl Drop for Net {
     fn drop(&mut self) {
         self.synod(&["testnet", "down", "--kill"]);
@@ -80,18 +90,7 @@ fn logs(home: &Path) -> String {
 
 #[test]
 fn nodes_that_are_killed_under_load_come_back_and_forget_nothing() {
-    let (net, started) = Net::up(&[
-        "--nodes",
-        "3",
-        "--spacing",
-        "1",
-        "--rpc-port",
-        "18545",
-        "--p2p-port",
-        "18645",
-        "--web-port",
-        "18745",
-    ]);
+    let (net, started) = Net::up(&["--nodes", "3", "--spacing", "1"]);
     assert_eq!(started["started"].as_array().unwrap().len(), 3);
     let kills = std::env::var("SYNOD_SOAK_KILLS").unwrap_or_else(|_| "3".to_owned());
     let report = net.json(&["testnet", "soak", "--kills", &kills, "--payers", "2"]);
@@ -102,21 +101,16 @@ fn nodes_that_are_killed_under_load_come_back_and_forget_nothing() {
 
 #[test]
 fn a_partition_is_healed_and_the_losing_side_reorganises() {
-    let (net, _) = Net::up(&[
-        "--nodes",
-        "4",
-        "--spacing",
-        "1",
-        "--faults",
-        "--rpc-port",
-        "18555",
-        "--p2p-port",
-        "18655",
-        "--web-port",
-        "18755",
-    ]);
+    let (net, _) = Net::up(&["--nodes", "4", "--spacing", "1", "--faults"]);
     net.until("the first blocks", || net.head(0).0 >= 1 && net.head(3).0 >= 1);
     net.json(&["testnet", "fault", "partition", "0,1", "2,3"]);
+    // One on each side, with a subscriber and a payment that only this side knows.
+    let sides = [(0, "dev5", "dev6"), (3, "dev7", "dev8")];
+    let mut subscribers = sides.map(|(node, ..)| Subscriber::of_blocks(&net.rpc(node)));
+    let paid = sides.map(|(node, from, to)| {
+        let send = ["wallet", "send", "--from", from, "--to", to, "1.5", "--timeout", "600"];
+        net.json(&[&send[..], &["--rpc", &net.rpc(node)]].concat())
+    });
     let (before, _) = net.head(0);
     net.until("blocks on both sides", || net.head(0).0 > before + 1 && net.head(3).0 > before + 1);
     let parted = net.synod(&["chain", "diff", "node0", "3", "--json"]);
@@ -133,6 +127,29 @@ fn a_partition_is_healed_and_the_losing_side_reorganises() {
     });
     // A new block may reach one of the two first; then one chain continues the other.
     net.until("no difference", || net.synod(&["chain", "diff", "0", "3"]).status.success());
+    // The losing side's payment came back to the pool, and is in a block of the other branch.
+    for payment in &paid {
+        let id = payment["id"].as_str().unwrap();
+        net.until("a payment in the chain of all", || {
+            (0..4).all(|node| {
+                let shown = net.synod(&["chain", "tx", id, "--json", "--rpc", &net.rpc(node)]);
+                let shown: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+                shown["status"] == "included"
+            })
+        });
+    }
+    let mut left = 0;
+    for ((subscriber, (node, ..)), payment) in subscribers.iter_mut().zip(sides).zip(&paid) {
+        subscriber.follow_to(|| net.head(node).1);
+        let shown = net.json(&["chain", "tx", payment["id"].as_str().unwrap(), "--rpc", &net.rpc(node)]);
+        let (old, new) = (payment["block_hash"].as_str().unwrap(), shown["block_hash"].as_str().unwrap());
+        if old != new {
+            let told = subscriber.reverted.iter().any(|block| block == old);
+            assert!(told, "who subscribes to node {node} hears that its payment's block left");
+            left += 1;
+        }
+    }
+    assert!(left >= 1, "one side lost");
     let reorganised = (0..4).any(|node| {
         let log = net.0.path().join(format!("testnet/node{node}/logs/node.log"));
         std::fs::read_to_string(log).unwrap().contains("the chain changed branches")
@@ -144,8 +161,8 @@ fn a_partition_is_healed_and_the_losing_side_reorganises() {
 #[test]
 fn a_damaged_network_is_mended_or_says_what_to_do() {
     let net = Net(tempfile::tempdir().unwrap());
-    let up = ["testnet", "up", "--nodes", "1", "--mine", "0"];
-    let up = [&up[..], &["--rpc-port", "18565", "--p2p-port", "18665", "--web-port", "18765"]].concat();
+    let ports = port_flags();
+    let up = up(&["--nodes", "1", "--mine", "0"], &ports);
     let error = |arguments: &[&str]| {
         let output = net.synod(&[arguments, &["--json"]].concat());
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");

@@ -113,7 +113,7 @@ impl Plan {
         for index in 0..options.nodes {
             nodes.push(node(options, salt, index, &mut ports)?);
         }
-        let links = if options.faults { links(&nodes, &mut ports)? } else { Vec::new() };
+        let links = if options.faults { links(options, &nodes, &mut ports)? } else { Vec::new() };
         connect(&mut nodes, &links);
         Ok(Self { genesis, nodes, links })
     }
@@ -214,11 +214,15 @@ fn reward_address(index: usize) -> Address {
     accounts.swap_remove(index).1
 }
 
-fn links(nodes: &[NodePlan], ports: &mut Ports) -> Result<Vec<Link>, TestnetError> {
+/// Links listen above the nodes' own ports, where no connection that goes out can be given one of them while
+/// the network is down.
+fn links(options: &Options, nodes: &[NodePlan], ports: &mut Ports) -> Result<Vec<Link>, TestnetError> {
     let mut links = Vec::new();
+    let mut number = u16::try_from(nodes.len()).unwrap_or(u16::MAX);
     for from in 0..nodes.len() {
         for (to, node) in nodes.iter().enumerate().filter(|(to, _)| *to != from) {
-            links.push(Link { from, to, listen: ports.any()?, target: node.p2p });
+            links.push(Link { from, to, listen: ports.find(options.p2p_port, number)?, target: node.p2p });
+            number = number.saturating_add(1);
         }
     }
     Ok(links)
@@ -252,11 +256,6 @@ impl Ports {
             }
         }
         Err(TestnetError::NoPort(start))
-    }
-
-    fn any(&mut self) -> Result<SocketAddr, TestnetError> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|_| TestnetError::NoPort(0))?;
-        self.hold(listener)
     }
 
     fn hold(&mut self, listener: TcpListener) -> Result<SocketAddr, TestnetError> {
