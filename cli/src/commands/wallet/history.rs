@@ -1,4 +1,4 @@
-//! `synod wallet history`: what an account paid, received and mined.
+//! `synod wallet history`: what an account paid and received.
 
 use std::fmt;
 
@@ -17,7 +17,9 @@ use crate::failure::Outcome;
 use crate::wallet::labels::Labels;
 use crate::wallet::names::{Account, Names};
 
-/// List what an account paid, received and mined, newest first
+/// List what an account paid and received, newest first
+///
+/// Mining rewards are no transactions, and are not listed: `synod wallet balance` shows them.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  synod wallet history alice\n  synod wallet history alice --limit 100 --json"

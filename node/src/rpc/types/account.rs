@@ -42,7 +42,7 @@ pub struct AccountView {
 /// One transaction that touched an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryItem {
-    /// The transaction; `null` for a mining reward.
+    /// The transaction; `null` is for what none brought. Mining rewards are told by the balance, not listed.
     #[serde(with = "text::option")]
     pub id: Option<TransactionId>,
     /// Where it was included.
@@ -54,7 +54,7 @@ pub struct HistoryItem {
     pub time: UnixMillis,
     /// Its place in the block, from 0.
     pub index: u32,
-    /// Who paid; `null` for a mining reward.
+    /// Who paid; `null` where no transaction did.
     #[serde(with = "text::checksummed::option")]
     pub sender: Option<Address>,
     /// Who received; `null` when a contract was created.
