@@ -54,11 +54,12 @@ impl Code {
 fn analyse(code: &[u8]) -> Box<[u64]> {
     let mut bits = vec![0u64; code.len().div_ceil(64)];
     let mut at = 0;
+    let skips = !synod_types::mutant!("evm-jump-into-push-data");
     while let Some(&byte) = code.get(at) {
         if byte == opcode::JUMPDEST {
             bits[at / 64] |= 1 << (at % 64);
         }
-        at += 1 + opcode::immediate_length(byte) as usize;
+        at += 1 + if skips { opcode::immediate_length(byte) as usize } else { 0 };
     }
     bits.into()
 }

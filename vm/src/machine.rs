@@ -197,7 +197,8 @@ impl<T: Tracer> Machine<'_, '_, T> {
 
     /// What both calls and creations need: a free level, and the wei.
     fn may_descend(&self, payer: AccountId, value: U256) -> Result<(), Halt> {
-        if self.buffers.frames.len() > DEPTH_LIMIT {
+        let too_deep = DEPTH_LIMIT + usize::from(synod_types::mutant!("evm-one-frame-more"));
+        if self.buffers.frames.len() > too_deep {
             return Err(Halt::TooDeep);
         }
         if self.journal.account(payer).balance < value {
@@ -224,7 +225,8 @@ impl<T: Tracer> Machine<'_, '_, T> {
             Err(halt) => {
                 return_data.clear();
                 self.journal.revert(checkpoint);
-                End { status: Status::Halt(halt), gas_left: 0 }
+                let gas_left = if synod_types::mutant!("evm-precompile-keeps-gas") { request.gas } else { 0 };
+                End { status: Status::Halt(halt), gas_left }
             }
         }
     }
@@ -256,12 +258,14 @@ impl<T: Tracer> Machine<'_, '_, T> {
             return Some(End { status: Status::Halt(halt), gas_left: request.gas });
         }
         // The creator's nonce and the address's warmth survive whatever follows (EVM-9).
+        let before = self.journal.checkpoint();
         self.journal.increment_nonce(creator);
         let (account, _) = self.journal.access(&request.address);
         if !self.journal.is_free(account) {
             return Some(End { status: Status::Halt(Halt::AddressInUse), gas_left: 0 });
         }
-        let checkpoint = self.journal.checkpoint();
+        let nonce_is_lost = synod_types::mutant!("evm-creation-nonce-reverted");
+        let checkpoint = if nonce_is_lost { before } else { self.journal.checkpoint() };
         self.journal.create(account);
         self.journal.transfer(creator, account, request.value);
         let code = Code::new(bytes(request.init_code, &self.environment, &self.buffers.memory));
@@ -370,7 +374,7 @@ impl<T: Tracer> Machine<'_, '_, T> {
 /// Deploys what init code returned (EVM-9): not too long, not beginning with 0xEF, paid for. Returns the
 /// gas left.
 fn deploy(journal: &mut Journal<'_>, frame: &Frame, code: &[u8]) -> Result<u64, Halt> {
-    if code.first() == Some(&0xef) {
+    if code.first() == Some(&0xef) && !synod_types::mutant!("evm-ef-code-allowed") {
         return Err(Halt::CodeBeginsWithEf);
     }
     if code.len() > FORK.code_limit_bytes {

@@ -17,14 +17,14 @@
 
 mod fuzz;
 
-use alloy_primitives::U256;
+use alloy_primitives::{Address, Bytes, U256};
 use fuzz::scene::Scene;
 use fuzz::shrink::shrink;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use synod_vm::bench::revm::{self as oracle, Ending, Outcome};
 use synod_vm::tracer::{Step, Tracer};
-use synod_vm::{Execution, Status, Vm, World, opcode};
+use synod_vm::{Execution, Status, Transaction, Vm, World, opcode};
 
 /// Counts the instructions that ran.
 struct Coverage {
@@ -145,6 +145,7 @@ fn evm_17_random_programs_run_as_in_revm() {
     let mut spent = Duration::ZERO;
     while spent < budget || seed < first + 500 {
         let scene = Scene::new(seed);
+        let _telling = Telling(seed);
         if difference(&mut vm, &scene).is_some() {
             report(&mut vm, seed, scene);
         }
@@ -161,6 +162,17 @@ fn evm_17_random_programs_run_as_in_revm() {
         }
     }
     summarize(seed - first, clock.spent(), &coverage);
+}
+
+/// Tells the seed at which a machine panicked.
+struct Telling(u64);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("at seed {}", self.0);
+        }
+    }
 }
 
 /// The time that this thread was on a processor; where the system does not tell it, the time on the wall.
@@ -212,6 +224,24 @@ fn summarize(programs: u64, time: Duration, coverage: &Coverage) {
     println!("halts: {:?}", coverage.halts);
     println!("{} instructions for each", total / watched);
     assert!(missing.len() <= 30, "the generator has lost opcodes: {missing:?}");
+}
+
+/// No creation leaves code that begins with 0xEF, and a genesis may: it halts, in both, also where a later fork
+/// gives such code a meaning.
+#[test]
+fn evm_9_code_that_begins_with_ef_halts_in_both() {
+    let scene = (0..100).map(Scene::new).find(|scene| ours(&mut Vm::new(), scene, &scene.world()).is_some());
+    let scene = scene.expect("most scenes are not refused");
+    let (mut world, to) = (scene.world(), Address::with_last_byte(0x99));
+    for code in [&[0xef][..], &[0xef, 1, 0], &[0xef, 1, 0, 7], &[0xef, 0, 1, 2]] {
+        world.insert(to, U256::ZERO, 1, Bytes::copy_from_slice(code), []);
+        let calling = Transaction { to: Some(to), data: Bytes::new(), ..scene.transaction() };
+        let ours = Vm::new().execute(&world, &scene.block(), &calling).ok();
+        let (ours, theirs) =
+            (verdict(&world, ours.as_ref()), oracle::execute(&world, &scene.block(), &calling));
+        assert_eq!(ours.as_ref().map(|(outcome, _)| outcome), theirs.as_ref().map(|(outcome, _)| outcome));
+        assert_eq!(ours.map(|(outcome, _)| outcome.ending), Some(Ending::Halt));
+    }
 }
 
 /// The oracle can tell machines apart: it is no comparison of a thing with itself.

@@ -1,17 +1,25 @@
-//! The mutants of the EVM's list: each deliberate wrong line is found by a scenario of its own.
+//! The mutants of the EVM's list, and one for most of its other rules: each deliberate wrong line is found by a
+//! scenario of its own. The table, with its times:
+//!
+//! ```text
+//! cargo test -p synod-vm --test mutants -- --nocapture
+//! ```
+//!
+//! The ledger finds the list's mutants once more, over random chains (`ledger/tests/ledger_random_chains.rs`).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod stage;
 
-use alloy_primitives::{Bytes, U256};
+use alloy_primitives::{B256, Bytes, U256};
 use stage::assembler::assemble;
 use stage::{Stage, at, number};
 use std::panic::catch_unwind;
+use std::time::Instant;
 use synod_vm::{Halt, Refusal, Status};
 
 /// Mutant, and the scenario that passes without it and fails with it.
-const TABLE: [(&str, fn()); 8] = [
+const TABLE: [(&str, fn()); 17] = [
     ("evm-64th-kept-off", evm_2_the_caller_keeps_a_64th),
     ("evm-warm-set-not-reverted", evm_5_a_revert_makes_cold_again),
     ("evm-transient-not-wiped", evm_11_transient_storage_ends_with_the_transaction),
@@ -20,16 +28,28 @@ const TABLE: [(&str, fn()); 8] = [
     ("evm-init-code-limit-off", evm_9_init_code_is_limited),
     ("evm-return-data-not-cleared", evm_8_a_creation_empties_the_return_buffer),
     ("evm-selfdestruct-always-deletes", evm_10_an_old_contract_survives_its_selfdestruct),
+    ("evm-memory-without-its-square", evm_1_large_memory_costs_its_square),
+    ("evm-one-frame-more", evm_2_the_frame_at_1024_calls_nobody),
+    ("evm-logs-not-reverted", evm_4_a_revert_takes_logs_back),
+    ("evm-creation-nonce-reverted", evm_9_a_failed_creation_uses_its_nonce),
+    ("evm-ef-code-allowed", evm_9_code_does_not_begin_with_ef),
+    ("evm-jump-into-push-data", evm_12_push_data_is_no_destination),
+    ("evm-precompile-keeps-gas", evm_14_a_failing_precompile_takes_its_gas),
+    ("evm-blockhash-257", evm_15_the_257th_block_has_no_hash),
+    ("evm-contracts-send", evm_16_a_contract_sends_no_transaction),
 ];
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "the table tells times")]
 fn every_mutant_dies() {
     std::panic::set_hook(Box::new(|_| {}));
     let mut survivors = Vec::new();
     for (mutant, scenario) in TABLE {
         scenario();
+        let begun = Instant::now();
         let died = catch_unwind(|| synod_types::mutant::with(mutant, scenario)).is_err();
-        println!("{mutant:34} {}", if died { "dies" } else { "SURVIVES" });
+        let time = begun.elapsed().as_secs_f64() * 1e3;
+        println!("{mutant:34} {:8} {time:8.2} ms", if died { "dies" } else { "SURVIVES" });
         if !died {
             survivors.push(mutant);
         }
@@ -121,4 +141,75 @@ fn evm_10_an_old_contract_survives_its_selfdestruct() {
     stage.call(0xc0);
     assert_eq!(stage.world.accounts[&at(0xbe)].balance, U256::from(1_000));
     assert_eq!(stage.world.code_of(&at(0xc0)), assemble("0xbe SELFDESTRUCT"));
+}
+
+/// A kilobyte of words costs a linear price and its square by 512.
+fn evm_1_large_memory_costs_its_square() {
+    let mut stage = Stage::new().contract(0xc0, "32736 MLOAD STOP");
+    assert_eq!(stage.call(0xc0).gas_used, 21_000 + 3 + 3 + 3 * 1_024 + 1_024 * 1_024 / 512);
+}
+
+/// Each frame calls the same contract again, and tells how many there were from it on.
+fn evm_2_the_frame_at_1024_calls_nobody() {
+    let mut stage =
+        Stage::new().contract(0xc0, "32 0 0 0 0 ADDRESS GAS CALL POP 0 MLOAD 1 ADD 0 MSTORE 32 0 RETURN");
+    let mut transaction = stage.calling(0xc0);
+    transaction.gas_limit = 1 << 38;
+    assert_eq!(number(&stage.execute(&transaction).unwrap()), U256::from(1_025));
+}
+
+/// What a frame said is unsaid when it reverts; what its caller said stays.
+fn evm_4_a_revert_takes_logs_back() {
+    let mut stage = Stage::new()
+        .contract(0xb0, "7 0 0 LOG1 0 0 REVERT")
+        .contract(0xc0, "0 0 0 0 0 0xb0 GAS CALL POP 9 0 0 LOG1 STOP");
+    let execution = stage.call(0xc0);
+    assert_eq!(execution.logs.len(), 1);
+    assert_eq!(execution.logs[0].topics(), [B256::with_last_byte(9)]);
+}
+
+/// Init code that fails (an invalid instruction) has used its creator's nonce all the same.
+fn evm_9_a_failed_creation_uses_its_nonce() {
+    let mut stage = Stage::new().contract(0xc0, "0xfe 0 MSTORE8 1 0 0 CREATE 0 MSTORE 32 0 RETURN");
+    assert_eq!(number(&stage.call(0xc0)), U256::ZERO);
+    assert_eq!(stage.world.accounts[&at(0xc0)].nonce, 2);
+}
+
+/// EIP-3541: code that begins with 0xEF is not deployed.
+fn evm_9_code_does_not_begin_with_ef() {
+    let mut stage = Stage::new();
+    let transaction = stage.creating(assemble("0xef 0 MSTORE8 1 0 RETURN"));
+    assert_eq!(stage.execute(&transaction).unwrap().status, Status::Halt(Halt::CodeBeginsWithEf));
+}
+
+/// The byte 0x5b inside of a PUSH is data.
+fn evm_12_push_data_is_no_destination() {
+    let mut stage = Stage::new().contract(0xc0, "0x5b POP 1 JUMP");
+    assert_eq!(stage.call(0xc0).status, Status::Halt(Halt::BadJump));
+}
+
+/// Three bytes are no pairs of points: the 100,000 gas that came along are gone.
+fn evm_14_a_failing_precompile_takes_its_gas() {
+    let mut stage = Stage::new().contract(0xc0, "0 0 3 0 8 100000 STATICCALL 0 MSTORE 32 0 RETURN");
+    let execution = stage.call(0xc0);
+    assert_eq!(number(&execution), U256::ZERO);
+    assert!(execution.gas_used > 121_000, "{}", execution.gas_used);
+}
+
+/// 256 blocks back there is a hash, one more and there is none.
+fn evm_15_the_257th_block_has_no_hash() {
+    let source = "256 NUMBER SUB BLOCKHASH 0 MSTORE 257 NUMBER SUB BLOCKHASH 32 MSTORE 64 0 RETURN";
+    let mut stage = Stage::new().contract(0xc0, source);
+    let execution = stage.call(0xc0);
+    let (within, beyond) = execution.output.split_at(32);
+    assert_ne!(within, B256::ZERO.as_slice());
+    assert_eq!(beyond, B256::ZERO.as_slice());
+}
+
+/// EIP-3607.
+fn evm_16_a_contract_sends_no_transaction() {
+    let mut stage = Stage::new().contract(0xaa, "STOP");
+    stage.world.accounts.get_mut(&stage::SENDER).unwrap().balance = U256::from(10).pow(U256::from(30));
+    let transaction = stage.calling(0xc0);
+    assert_eq!(stage.execute(&transaction), Err(Refusal::SenderIsContract));
 }

@@ -72,7 +72,8 @@ fn database(world: &World) -> Database {
             balance: account.balance,
             nonce: account.nonce,
             code_hash: account.code_hash,
-            code: Some(Bytecode::new_raw(world.code_of(&address))),
+            // As plain code whatever it begins with: 0xEF01 means nothing in this fork.
+            code: Some(Bytecode::new_legacy(world.code_of(&address))),
             ..Default::default()
         };
         database.insert_account_info(address, info);

@@ -63,8 +63,9 @@ pub(super) fn extcodecopy<T>(
 #[inline(never)]
 pub(super) fn blockhash<T>(scope: &Scope<'_, '_, T>, number: &U256) -> U256 {
     let present = scope.environment.block.number;
+    let reach = if synod_types::mutant!("evm-blockhash-257") { 257 } else { 256 };
     match small(number).map(|number| number as u64) {
-        Some(number) if number < present && present - number <= 256 => {
+        Some(number) if number < present && present - number <= reach => {
             scope.journal.block_hash(number).into()
         }
         _ => U256::ZERO,

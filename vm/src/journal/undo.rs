@@ -47,7 +47,9 @@ impl Journal<'_> {
                 self.undo(undo);
             }
         }
-        self.tables.logs.truncate(checkpoint.logs);
+        if !synod_types::mutant!("evm-logs-not-reverted") {
+            self.tables.logs.truncate(checkpoint.logs);
+        }
         self.tables.refund = checkpoint.refund;
         self.tables.burnt = checkpoint.burnt;
     }
