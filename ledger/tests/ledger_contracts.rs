@@ -9,7 +9,7 @@ use std::path::Path;
 use synod_ledger::call::{Bounds, CallError};
 use synod_ledger::execution::Proposal;
 use synod_ledger::logs::{FoundLog, LogFilter, LogPlace};
-use synod_ledger::state::StateRead;
+use synod_ledger::state::{Entries, StateRead};
 use synod_ledger::testing::{account, deploying, genesis, key, running, signed};
 use synod_ledger::{BlockHistory, Ledger, MemoryHistory, NoState, Options};
 use synod_types::{
@@ -243,4 +243,63 @@ fn pow_9_a_rewind_takes_contracts_with_it() {
     block(&mut chain, vec![write]);
     assert_eq!(chain.view().slot(&store, &B256::ZERO), U256::ONE);
     assert_eq!(chain.recount_root(), chain.head().commitment.state_root);
+}
+
+/// 40 blocks of a contract's writes, in a log; the state after each of them; the contract.
+fn written(index: &Path) -> (Vec<Block>, Vec<Entries>, Address) {
+    let mut chain = start(MemoryHistory::default(), index);
+    let creation = create(&chain, &program("store"));
+    let (first, receipts) = block(&mut chain, vec![creation]);
+    let store = receipts[0].created.unwrap();
+    let (mut blocks, mut states) = (vec![first], vec![chain.view().entries()]);
+    for number in 2..=40_u64 {
+        // One slot that every block changes, one that it fills, one that comes and goes.
+        let words = [[0, number], [number, 1], [1_000, number % 2]];
+        let mut wanted: Vec<_> = words.map(|words| call(&chain, store, words)).into();
+        if number.is_multiple_of(6) {
+            wanted.push(create(&chain, &program("child")));
+        }
+        blocks.push(block(&mut chain, wanted).0);
+        states.push(chain.view().entries());
+    }
+    chain.close();
+    (blocks, states, store)
+}
+
+/// POW-14: deeper than the window, down to the checkpoint and below it. Code and slots are those of then, whether
+/// they come from the checkpoint or from a replay of every call, and another branch goes on from them.
+#[test]
+fn pow_14_a_rewind_below_the_window_brings_contracts_back() {
+    for (to, from) in [(37, 36), (36, 36), (9, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let index = folder.path().join("index");
+        let (blocks, states, store) = written(&index);
+        let mut log = MemoryHistory::default();
+        blocks.iter().for_each(|block| log.append(block).unwrap());
+        let mut chain = start(log, &index);
+        // Two more blocks leave the window, which is one too few for another checkpoint.
+        for number in 41..=42 {
+            let wanted = vec![call(&chain, store, [0, number])];
+            block(&mut chain, wanted);
+        }
+        let rewound = chain.rewind(&blocks[to - 1].hash()).unwrap();
+        assert_eq!((rewound.replayed, rewound.replayed_from), (true, Height(from)), "to {to}");
+        assert_eq!(chain.view().entries(), states[to - 1], "to {to}");
+        assert_eq!(chain.recount_root(), blocks[to - 1].commitment.state_root);
+        let mut branch = blocks[..to].to_vec();
+        for number in 1..=20 {
+            let wanted = vec![call(&chain, store, [0, 500 + number]), call(&chain, store, [number, 0])];
+            let (next, receipts) = block(&mut chain, wanted);
+            assert!(receipts.iter().all(|receipt| receipt.succeeded));
+            branch.push(next);
+        }
+        assert_eq!(chain.view().slot(&store, &B256::ZERO), U256::from(520));
+        let entries = chain.view().entries();
+        chain.close();
+        let mut log = MemoryHistory::default();
+        branch.iter().for_each(|block| log.append(block).unwrap());
+        let chain = start(log, &index);
+        assert_eq!(chain.view().entries(), entries, "after a restart from the branch's own checkpoint");
+        assert_eq!(chain.recount_root(), chain.head().commitment.state_root);
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use synod_ledger::execution::Proposal;
 use synod_ledger::testing::{account, genesis, key, transfer};
 use synod_ledger::{BlockHistory, IndexFound, Ledger, MemoryHistory, OpenReport, Options, open::Unusable};
-use synod_types::{Block, Height, UnixMillis};
+use synod_types::{B256, Block, Genesis, Height, UnixMillis};
 
 type Chain = Ledger<MemoryHistory>;
 
@@ -160,6 +160,26 @@ fn sto_4_the_mutant_that_does_not_ask_for_the_branch_dies() {
         std::panic::catch_unwind(|| synod_types::mutant::with("sto-4-branch", start_on_another_branch));
     let reason = Unusable::OtherBranch { height: Height(36) };
     assert_ne!(found.ok(), Some(IndexFound::Rebuilt { reason }));
+}
+
+/// A folder copied from a node of another network, with as many blocks as this one has.
+#[test]
+fn sto_4_an_index_of_another_network_is_moved_aside() {
+    let (_folder, index) = folder();
+    let blocks = indexed(&index);
+    let other = Genesis { salt: B256::repeat_byte(4), ..genesis() };
+    let options = Options { index: Some(index.clone()), ..Options::new([1; 32]) };
+    let (chain, report) = Ledger::open(other, MemoryHistory::default(), options).unwrap();
+    let IndexFound::Rebuilt { reason } = report.index else { panic!("{:?}", report.index) };
+    assert!(reason.to_string().contains("another network"), "{reason}");
+    assert_eq!((report.height, chain.recount_root()), (Height(0), chain.head().commitment.state_root));
+    chain.close();
+    // What was moved aside is as it was: put back, it serves its own network.
+    std::fs::remove_dir_all(&index).unwrap();
+    std::fs::rename(index.with_file_name("index.aside"), &index).unwrap();
+    let (chain, report) = start(log_of(&blocks), &index);
+    assert_eq!(report.index, IndexFound::Used { height: Height(36) });
+    check(&chain, &blocks);
 }
 
 /// One byte flipped, in many places of sled's file; and the file cut.

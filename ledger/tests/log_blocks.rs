@@ -145,6 +145,9 @@ impl World {
     fn work(&mut self, choices: &mut Choices, steps: u64) -> Result<(), BlockLogError> {
         let mut log = self.recover()?;
         for _ in 0..steps {
+            if choices.once_in(3) {
+                log.prepare_ahead()?;
+            }
             if choices.once_in(8) && self.acknowledged.chain.len() > 4 {
                 self.trimmed = self.trimmed.max(self.acknowledged.first + choices.below(3));
                 log.trim_below(Height(self.trimmed))?;
@@ -171,6 +174,7 @@ impl World {
     }
 }
 
+/// Works until the power fails at operation `crash`, dies again somewhere in the recovery, recovers, works on.
 /// True when the work survived, so that there is no later crash point.
 fn life(seed: u64, crash: u64, cut: PowerCut) -> bool {
     let mut world = World::new(seed);
@@ -182,6 +186,13 @@ fn life(seed: u64, crash: u64, cut: PowerCut) -> bool {
         let _ = world.recover().unwrap();
     }
     world.disk.power_cut(cut, &mut fate);
+    for _ in 0..2 {
+        let death = world.disk.operations() + fate.below(20);
+        world.disk.set_faults(Faults { power_off_after: Some(death), ..Faults::default() });
+        // A recovery that died has promised nothing; one that lived has promised what it found.
+        let _ = world.recover();
+        world.disk.power_cut(cut, &mut fate);
+    }
     world.work(&mut choices, 3).unwrap();
     world.disk.power_cut(PowerCut::LoseUnsynced, &mut fate);
     world.recover().unwrap();

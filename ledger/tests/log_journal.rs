@@ -124,6 +124,8 @@ impl World {
     }
 }
 
+/// Works until the power fails at operation `crash`, dies again somewhere in the recovery, recovers, works on.
+/// True when the work survived, so that there is no later crash point.
 fn life(seed: u64, crash: u64, cut: PowerCut) -> bool {
     let mut world = World::new(seed);
     let (mut choices, mut fate) = (Choices::new(seed), Choices::new(seed ^ (crash << 8)));
@@ -134,6 +136,13 @@ fn life(seed: u64, crash: u64, cut: PowerCut) -> bool {
         let _ = world.recover().unwrap();
     }
     world.disk.power_cut(cut, &mut fate);
+    for _ in 0..2 {
+        let death = world.disk.operations() + fate.below(20);
+        world.disk.set_faults(Faults { power_off_after: Some(death), ..Faults::default() });
+        // A recovery that died has promised nothing; one that lived has promised what it found.
+        let _ = world.recover();
+        world.disk.power_cut(cut, &mut fate);
+    }
     world.work(&mut choices, 4).unwrap();
     world.disk.power_cut(PowerCut::LoseUnsynced, &mut fate);
     world.recover().unwrap();
