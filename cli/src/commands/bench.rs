@@ -2,18 +2,17 @@
 //!
 //! Every figure comes from the shipped code. What depends on the disk prints the disk's own sync time beside it.
 
+mod mine;
 mod vm;
 
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use synod_ledger::bench::{self, ApplyLoad};
 use synod_ledger::disk::RealDisk;
 use synod_ledger::log::bench::{LogLoad, Percentiles};
-use synod_node::miner::{Kernel, measure};
 
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -68,13 +67,7 @@ pub(crate) enum Bench {
     /// A token's transfers through the ledger, and where the time goes
     #[command(after_help = "Example:\n  synod bench contracts --holders 10000")]
     Contracts(ContractBench),
-    /// The mining kernels
-    #[command(after_help = "Example:\n  synod bench mine --json")]
-    Mine {
-        /// Milliseconds for each figure
-        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
-        milliseconds: u64,
-    },
+    Mine(mine::MineBench),
 }
 
 #[derive(Debug, Args)]
@@ -151,7 +144,7 @@ impl Bench {
             }
             Self::Apply(apply) => apply.measure()?,
             Self::Log { bytes, commits, folder } => log(bytes, commits, folder)?,
-            Self::Mine { milliseconds } => mine(Duration::from_millis(milliseconds.clamp(50, 60_000))),
+            Self::Mine(bench) => bench.measure()?,
         };
         drop(progress);
         context.output.result(&result);
@@ -338,30 +331,4 @@ fn log(bytes: usize, commits: u32, folder: Option<PathBuf>) -> Outcome<Figures> 
         result.raw_sync_growing.p50
     );
     Ok(Figures::new(&result, text))
-}
-
-#[derive(Serialize)]
-struct MineResult {
-    kernel: &'static str,
-    threads: usize,
-    hashes_per_second: u64,
-}
-
-fn mine(duration: Duration) -> Figures {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut results = Vec::new();
-    for kernel in Kernel::available() {
-        for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
-            let rate = measure(kernel, threads, duration).per_second();
-            results.push(MineResult { kernel: kernel.name(), threads, hashes_per_second: rate as u64 });
-        }
-    }
-    let lines: Vec<String> = results
-        .iter()
-        .map(|result| {
-            let rate = result.hashes_per_second as f64 / 1e6;
-            format!("{:<9} {:>2} threads {rate:>8.1} MH/s", result.kernel, result.threads)
-        })
-        .collect();
-    Figures::new(&results, lines.join("\n"))
 }

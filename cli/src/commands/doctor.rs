@@ -158,6 +158,7 @@ mod tests {
             enabled: true,
             threads: 1,
             hash_rate,
+            hash_rates: vec![hash_rate],
             difficulty: U256::from(1_000_000),
             kernel: "portable".to_owned(),
             reward_to: Address::ZERO,

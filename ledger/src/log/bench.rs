@@ -90,10 +90,10 @@ pub fn measure<D: Disk>(log_disk: D, raw_disk: &D, load: LogLoad) -> Result<LogF
         block_bytes: load.block_bytes,
         commits: load.commits,
         elapsed,
-        commit: percentiles(commits),
+        commit: Percentiles::of(commits),
         boot,
-        raw_in_place: percentiles(raw_in_place.map_err(super::LogError::from)?),
-        raw_growing: percentiles(raw_growing.map_err(super::LogError::from)?),
+        raw_in_place: Percentiles::of(raw_in_place.map_err(super::LogError::from)?),
+        raw_growing: Percentiles::of(raw_growing.map_err(super::LogError::from)?),
     })
 }
 
@@ -144,11 +144,14 @@ fn measure_raw<D: Disk>(
         .collect()
 }
 
-fn percentiles(mut times: Vec<Duration>) -> Percentiles {
-    times.sort_unstable();
-    let at = |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)));
-    let at = |percent| at(percent).copied().unwrap_or_default();
-    Percentiles { p50: at(50), p90: at(90), p99: at(99), max: at(100) }
+impl Percentiles {
+    /// Of these durations.
+    pub fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)));
+        let at = |percent| at(percent).copied().unwrap_or_default();
+        Self { p50: at(50), p90: at(90), p99: at(99), max: at(100) }
+    }
 }
 
 #[cfg(test)]
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn percentiles_are_places_of_the_order() {
         let times = (1..=200).rev().map(Duration::from_millis).collect();
-        let found = percentiles(times);
+        let found = Percentiles::of(times);
         assert_eq!(
             [found.p50, found.p90, found.p99, found.max],
             [101, 181, 199, 200].map(Duration::from_millis)

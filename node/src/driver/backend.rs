@@ -378,11 +378,16 @@ where
         reward_to: Address,
         wait_for_change_of: Option<String>,
     ) -> Result<TemplateView, Refusal> {
-        if wait_for_change_of.is_some() {
+        if let Some(id) = wait_for_change_of {
             let mut base = self.base.clone();
-            base.mark_unchanged();
-            // After the long poll's time the miner gets the present template, with a fresh time.
-            let _ = tokio::time::timeout(LONG_POLL, base.changed()).await;
+            let parent = base.borrow_and_update().as_ref().map(|base| base.parent);
+            // The tip may have moved since the miner got what it has: then there is nothing to wait for.
+            let may_wait =
+                self.templates.lock().unwrap_or_else(PoisonError::into_inner).may_wait(&id, parent);
+            if may_wait {
+                // After the long poll's time the miner gets the present template, with a fresh time.
+                let _ = tokio::time::timeout(LONG_POLL, base.changed()).await;
+            }
         }
         let (reply, answer) = oneshot::channel();
         let command = Command::Template { reward_to, reply };
@@ -402,15 +407,15 @@ where
         time: u32,
         nonce: u32,
     ) -> Result<SolveView, Refusal> {
-        let tip = self.chain.reader().head().hash;
+        let (tip, now) = (self.chain.reader().head().hash, self.clock.wall());
+        let numbers = (extra_nonce, time, nonce);
         let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        let (view, body) = templates.solve(&template_id, (extra_nonce, time, nonce), tip);
-        drop(templates);
-        if let Some(body) = body {
-            let solved = Input::Done(Outcome::Solved(body));
-            self.answers
-                .try_send(solved)
-                .map_err(|_| Refusal::new(ErrorCode::Busy, "the node is too busy to take a block"))?;
+        let (view, body) = templates.solve(&template_id, numbers, tip, now);
+        if let Some(body) = body
+            && self.answers.try_send(Input::Done(Outcome::Solved(body))).is_err()
+        {
+            templates.take_back(&template_id, numbers);
+            return Err(Refusal::new(ErrorCode::Busy, "the node is too busy to take a block"));
         }
         Ok(view)
     }
@@ -439,7 +444,8 @@ impl<D: Disk> NodeBackend<D> {
         Some(MiningView {
             enabled: figures.searching,
             threads: u32::try_from(settings.threads).unwrap_or(u32::MAX),
-            hash_rate: figures.hash_rate,
+            hash_rate: figures.hash_rates.iter().sum(),
+            hash_rates: figures.hash_rates,
             difficulty: bits.map_or(U256::ZERO, mining::difficulty),
             kernel: settings.kernel.name().to_owned(),
             reward_to: self.config.mining.reward_to.unwrap_or_default(),

@@ -41,6 +41,13 @@ impl<B: Backend> Collector for NodeFigures<B> {
         gauge("synod_ready", "1 when the node takes transactions", u64::from(status.ready))?;
         let mining = status.mining.as_ref();
         gauge("synod_mining_hash_rate", "Hashes a second", mining.map_or(0, |mining| mining.hash_rate))?;
+        let (name, help) = ("synod_mining_thread_hash_rate", "Hashes a second of each thread");
+        let mut threads =
+            encoder.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Gauge)?;
+        for (thread, rate) in mining.map_or(&[][..], |mining| &mining.hash_rates).iter().enumerate() {
+            let metric = ConstGauge::new(i64::try_from(*rate).unwrap_or(i64::MAX));
+            metric.encode(threads.encode_family(&[("thread", thread)])?)?;
+        }
         let mut counter = |name: &str, help: &str, value: u64| {
             let metric = ConstCounter::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)

@@ -5,7 +5,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use alloy_primitives::U256;
 use crossbeam_channel::Sender;
@@ -55,10 +54,10 @@ impl OpenTemplate {
 type Current = Arc<Mutex<Option<(JobId, Arc<OpenTemplate>)>>>;
 
 /// What the miner has done, for status and metrics.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct MinerFigures {
-    /// Hashes per second, over the last few seconds.
-    pub(super) hash_rate: u64,
+    /// Hashes per second over the last few seconds, of each thread.
+    pub(super) hash_rates: Vec<u64>,
     /// Blocks found since the node started.
     pub(super) found: u64,
     /// Whether a job is being searched.
@@ -73,7 +72,7 @@ pub(super) struct OwnMiner {
     next_job: AtomicU64,
     /// Where this node's extra nonces begin, so that nodes with one reward address do different work.
     first_extra_nonce: u64,
-    rate: Mutex<(Instant, Snapshot, u64)>,
+    rates: Mutex<(Snapshot, Vec<u64>)>,
 }
 
 impl OwnMiner {
@@ -100,9 +99,9 @@ impl OwnMiner {
                 tracing::warn!("every nonce of a template was tried; a new template is due within seconds");
             }
         })?;
-        let rate = Mutex::new((Instant::now(), miner.snapshot(), 0));
+        let rates = Mutex::new((miner.snapshot(), vec![0; settings.threads]));
         let first_extra_nonce = u64::from(salt) << 32;
-        Ok(Self { miner, current, found, next_job: AtomicU64::new(1), first_extra_nonce, rate })
+        Ok(Self { miner, current, found, next_job: AtomicU64::new(1), first_extra_nonce, rates })
     }
 
     /// Searches this template instead of whatever was searched before.
@@ -129,16 +128,18 @@ impl OwnMiner {
         self.miner.clear();
     }
 
-    /// What it has done. The rate is that of the time since the last call but at least a second.
+    /// What it has done. The rates are those of the time since the last call but at least a second.
     pub(super) fn figures(&self) -> MinerFigures {
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        if rate.0.elapsed().as_millis() >= 1000 {
-            let snapshot = self.miner.snapshot();
-            let per_second = snapshot.total_since(&rate.1).per_second();
-            *rate = (Instant::now(), snapshot, per_second as u64);
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        if rates.0.at.elapsed().as_millis() >= 1000 {
+            let now = self.miner.snapshot();
+            let each = now.since(&rates.0).into_iter().map(|rate| rate.per_second() as u64).collect();
+            *rates = (now, each);
         }
+        let hash_rates = rates.1.clone();
+        drop(rates);
         let searching = self.current.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        MinerFigures { hash_rate: rate.2, found: self.found.load(Atomic::Relaxed), searching }
+        MinerFigures { hash_rates, found: self.found.load(Atomic::Relaxed), searching }
     }
 
     /// How many threads hash, and with which kernel.
@@ -166,11 +167,11 @@ fn hand_in(current: &Current, solution: &Solution, ordering: &Sender<Input<Proof
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use synod_types::{Address, B256, BlockHash, Bloom, Commitment, Gas, Height, Position};
 
-    fn unsolved() -> Block {
+    pub(in super::super) fn unsolved() -> Block {
         let commitment = Commitment {
             format: 1,
             position: Position::default(),

@@ -67,6 +67,8 @@ pub(super) struct Driver {
     /// Bytes that may wait for the node: of trusted peers, and of strangers.
     pub(super) budgets: (Budget, Budget),
     pub(super) next_round: Instant,
+    /// Says by its end, the last, that everything above is gone: connections, listeners, ports.
+    pub(super) _running: watch::Sender<()>,
 }
 
 impl Driver {

@@ -32,6 +32,8 @@ pub(super) struct Shared {
     pub(super) patience: Duration,
     pub(super) metrics: Metrics,
     pub(super) shutdown: watch::Sender<bool>,
+    /// Ends with the driver.
+    pub(super) over: watch::Receiver<()>,
 }
 
 impl Network {
@@ -158,6 +160,8 @@ impl Network {
     /// Sends what is queued, closes every connection, frees the port; returns when all is done, within seconds.
     pub async fn shutdown(&self) {
         self.0.shutdown.send_replace(true);
-        self.0.commands.closed().await;
+        let mut over = self.0.over.clone();
+        // Nothing is ever said there: only the other half's end is.
+        let _ = over.changed().await;
     }
 }

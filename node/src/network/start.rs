@@ -46,6 +46,7 @@ pub async fn start(
     let (door, events) = Door::new(limits.events, limits.gossip_bytes);
     let (sender, commands) = mpsc::channel(COMMANDS);
     let (leave, shutdown) = watch::channel(false);
+    let (running, over) = watch::channel(());
     let budget = || Budget::new(limits.waiting_bytes);
     let driver = Driver {
         swarm,
@@ -65,6 +66,7 @@ pub async fn start(
         budgets: (budget(), budget()),
         next_round: Instant::now(),
         limits: limits.clone(),
+        _running: running,
     };
     tokio::spawn(driver.run(early));
     let shared = Shared {
@@ -76,6 +78,7 @@ pub async fn start(
         patience: limits.request_timeout,
         metrics,
         shutdown: leave,
+        over,
     };
     Ok((Network(Arc::new(shared)), events))
 }

@@ -39,11 +39,23 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Says this and nothing more, and reads whatever comes until the other side closes.
+/// Says this and nothing more, and reads whatever comes until the other side closes. Who shuts its own side does
+/// not wait for an answer any more, and may get none.
 fn exchange(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = connect(address);
     // The endpoint may answer, and close, before it has read all.
     let _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
+    hear(stream)
+}
+
+/// Says this and waits for the answer, and until the other side closes.
+fn ask(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = connect(address);
+    let _ = stream.write_all(bytes);
+    hear(stream)
+}
+
+fn hear(mut stream: TcpStream) -> String {
     let mut reply = Vec::new();
     let _ = stream.read_to_end(&mut reply);
     String::from_utf8_lossy(&reply).into_owned()
@@ -120,7 +132,7 @@ async fn requests_beyond_the_bounds_are_refused_with_a_status() {
     let node = Running::start().await;
     let address = node.address();
     blocking(move || {
-        let status = |bytes: &[u8]| exchange(address, bytes).split(' ').nth(1).unwrap_or_default().to_owned();
+        let status = |bytes: &[u8]| ask(address, bytes).split(' ').nth(1).unwrap_or_default().to_owned();
         assert_eq!(status(&post("/", "", GETWORK_REQUEST.as_bytes())), "401");
         assert_eq!(status(&post("/", AUTHORIZATION, &vec![b' '; 20_000])), "413");
         let endless =

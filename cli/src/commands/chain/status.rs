@@ -68,6 +68,10 @@ impl fmt::Display for Shown {
                     mining.kernel,
                     count(found, "block")
                 )?;
+                if mining.hash_rates.len() > 1 {
+                    let each: Vec<String> = mining.hash_rates.iter().copied().map(hash_rate).collect();
+                    writeln!(formatter, "           {}", each.join(", "))?;
+                }
             }
             _ => writeln!(formatter, "  mining   off")?,
         }

@@ -70,8 +70,11 @@ pub struct MiningView {
     pub enabled: bool,
     /// With how many threads.
     pub threads: u32,
-    /// Hashes a second.
+    /// Hashes a second, of all threads.
     pub hash_rate: u64,
+    /// The same of each thread.
+    #[serde(default)]
+    pub hash_rates: Vec<u64>,
     /// Expected hashes for a block at the current target, as a decimal string.
     #[serde(with = "text")]
     pub difficulty: U256,
