@@ -19,6 +19,8 @@ pub mod bench;
 pub mod call;
 pub mod chain;
 pub mod disk;
+#[cfg(feature = "mutants")]
+pub mod drills;
 pub mod execution;
 pub mod history;
 pub mod hostile;

@@ -129,7 +129,11 @@ impl SledPages {
         }
     }
 
-    fn run<T>(&self, call: impl FnOnce(&sled::Db) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Asks sled, as long as nothing has failed; the first failure is noted and sounds the alarm.
+    pub(crate) fn run<T>(
+        &self,
+        call: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         if let Some(failure) = self.failure.get().filter(|_| !mutant!("sto-5-go-on")) {
             return Err(failure.clone());
         }
@@ -210,7 +214,7 @@ fn checksum(key: &[u8], value: &[u8]) -> [u8; CHECKSUM_BYTES] {
     digest.0[..CHECKSUM_BYTES].try_into().expect("eight of 32 bytes")
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "mutants"))]
 pub(crate) mod memory {
     //! Pages in memory that can fail at any write, as a crash would.
 
@@ -225,6 +229,13 @@ pub(crate) mod memory {
         pub(crate) pages: Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>,
         /// How many more batches succeed.
         pub(crate) writes_left: Arc<Mutex<Option<u32>>>,
+    }
+
+    impl MemoryPages {
+        /// So many more batches succeed; all of them with `None`.
+        pub(crate) fn let_through(&self, writes: Option<u32>) {
+            *self.writes_left.lock().expect("test") = writes;
+        }
     }
 
     impl Pages for MemoryPages {

@@ -1,5 +1,9 @@
 //! `synod sim`: the deterministic simulator, one seed or many.
 
+mod processor;
+#[cfg(feature = "mutants")]
+mod table;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -9,6 +13,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use synod_consensus::sim::{self, Fault, Options, RangeReport, Report, Subject, Timing};
 
+use self::processor::Clock;
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 
@@ -30,7 +35,7 @@ pub(crate) struct Sim {
     /// A range of seeds: 0..1000
     #[arg(long, value_parser = parse_range)]
     seeds: Option<(u64, u64)>,
-    /// Stop after this long: 90s, 30m, 2h
+    /// Stop after this long: 90s, 30m, 2h; what the report's earlier runs took counts
     #[arg(long = "for", value_parser = parse_duration, requires = "seeds", value_name = "TIME")]
     duration: Option<Duration>,
     /// How many threads
@@ -74,11 +79,14 @@ pub(crate) struct Sim {
     mutants: bool,
 }
 
-/// What `--report` holds: one report for each worker.
+/// What `--report` holds: what is searched, how long that took so far, and one report for each worker.
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     from: u64,
     to: u64,
+    options: Options,
+    elapsed_ms: u64,
+    processor_ms: u64,
     workers: Vec<RangeReport>,
 }
 
@@ -138,27 +146,14 @@ impl Sim {
     fn many(&self, from: u64, to: u64, context: &Context) -> Outcome<()> {
         let mut saved = self.resume(from, to)?;
         let progress = context.output.progress("simulating");
-        let deadline = self.duration.map(|duration| Instant::now() + duration);
+        let before = saved.elapsed_ms;
         let begun = Instant::now();
-        let already: u64 = saved.workers.iter().map(|report| report.events).sum();
-        let stride = saved.workers.len() as u64;
         while saved.workers.iter().any(|report| report.next_seed < to)
-            && deadline.is_none_or(|deadline| Instant::now() < deadline)
+            && self.duration.is_none_or(|limit| Duration::from_millis(saved.elapsed_ms) < limit)
         {
             // A second's work each, then a look at the clock, the report file and the people.
-            let slice = Instant::now() + Duration::from_secs(1);
-            thread::scope(|scope| {
-                for report in &mut saved.workers {
-                    let template = self.options(0);
-                    scope.spawn(move || {
-                        with_mutant(template.mutant.clone().as_deref(), || {
-                            sim::run_range(report, &template, &simulate, to, stride, |_| {
-                                Instant::now() < slice
-                            });
-                        });
-                    });
-                }
-            });
+            saved.processor_ms += self.work_for(Duration::from_secs(1), &mut saved.workers, to);
+            saved.elapsed_ms = before.saturating_add(begun.elapsed().as_millis() as u64);
             if let Some(path) = &self.report {
                 write_report(path, &saved)?;
             }
@@ -173,14 +168,14 @@ impl Sim {
             whole.merge(worker);
         }
         whole.next_seed = next_seed.min(to);
-        let seconds = begun.elapsed().as_secs_f64();
-        let per_second = (whole.events.saturating_sub(already)) as f64 / seconds.max(1e-9);
         let violation = whole.violations.first().and_then(|report| report.violation.clone());
         let found = whole.violations.len();
+        let processor_seconds = saved.processor_ms as f64 / 1e3;
         context.output.result(&Many {
+            events_per_second_and_core: whole.events as f64 / processor_seconds.max(1e-3),
             report: whole,
-            seconds,
-            events_per_second: per_second,
+            seconds: saved.elapsed_ms as f64 / 1e3,
+            processor_seconds,
             jobs: self.jobs,
         });
         match violation {
@@ -189,31 +184,48 @@ impl Sim {
         }
     }
 
+    /// Lets each worker run seeds for so long; answers how many milliseconds they were on a processor.
+    fn work_for(&self, slice: Duration, workers: &mut [RangeReport], to: u64) -> u64 {
+        let end = Instant::now() + slice;
+        let stride = workers.len() as u64;
+        let template = self.options(0);
+        let work = |report: &mut RangeReport| {
+            let clock = Clock::start();
+            with_mutant(template.mutant.as_deref(), || {
+                sim::run_range(report, &template, &simulate, to, stride, |_| Instant::now() < end);
+            });
+            clock.spent().as_millis() as u64
+        };
+        thread::scope(|scope| {
+            let running: Vec<_> = workers.iter_mut().map(|report| scope.spawn(|| work(report))).collect();
+            running.into_iter().map(|worker| worker.join().expect("a panic in a run is a finding")).sum()
+        })
+    }
+
     fn resume(&self, from: u64, to: u64) -> Outcome<Saved> {
-        let fresh = || Saved {
+        let fresh = Saved {
             from,
             to,
+            options: self.options(from),
+            elapsed_ms: 0,
+            processor_ms: 0,
             workers: (0..u64::from(self.jobs)).map(|job| RangeReport::starting_at(from + job)).collect(),
         };
-        let Some(path) = self.report.as_ref().filter(|path| path.exists()) else { return Ok(fresh()) };
+        let Some(path) = self.report.as_ref().filter(|path| path.exists()) else { return Ok(fresh) };
         let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
         let saved: Saved = serde_json::from_str(&text).map_err(|error| {
             Failure::usage("report", format!("{} is no report of this command: {error}", path.display()))
         })?;
-        if saved.workers.len() != usize::from(self.jobs) || (saved.from, saved.to) != (from, to) {
-            return Err(Failure::usage(
-                "report",
-                format!(
-                    "{} is of seeds {}..{} with {} jobs",
-                    path.display(),
-                    saved.from,
-                    saved.to,
-                    saved.workers.len()
-                ),
-            )
-            .hint("give the same range and jobs to resume, or another file to start afresh"));
+        let is_same = saved.workers.len() == fresh.workers.len()
+            && (saved.from, saved.to, &saved.options) == (from, to, &fresh.options);
+        if is_same {
+            return Ok(saved);
         }
-        Ok(saved)
+        let (path, jobs) = (path.display(), saved.workers.len());
+        let message = format!("{path} is of seeds {}..{} with {jobs} jobs", saved.from, saved.to);
+        let message = if saved.options == fresh.options { message } else { message + " and other options" };
+        Err(Failure::usage("report", message)
+            .hint("give the same range, jobs and options to resume, or another file to start afresh"))
     }
 }
 
@@ -251,55 +263,9 @@ fn mutant_table(_: &Context) -> Outcome<()> {
     Err(no_mutants())
 }
 
-/// A hundredth of the 30 CPU-minutes that a search is given: a mutant that lives longer has survived.
-#[cfg(feature = "mutants")]
-const MUTANT_LIMIT: Duration = Duration::from_secs(18);
-
 #[cfg(feature = "mutants")]
 fn mutant_table(context: &Context) -> Outcome<()> {
-    let progress = context.output.progress("hunting mutants");
-    let mut fates = Vec::new();
-    let model = sim::mutants::MUTANTS.iter().map(|prey| (prey, Options::seed(0)));
-    let real = synod_testnet::simulation::mutants::MUTANTS.iter().map(|prey| (prey, Options::real(0)));
-    for (prey, template) in model.chain(real) {
-        progress.say(prey.id.to_owned());
-        let begun = Instant::now();
-        let fate = sim::mutants::hunt(prey, &template, &simulate, |_| begun.elapsed() < MUTANT_LIMIT);
-        fates.push(Hunted { fate, seconds: begun.elapsed().as_secs_f64() });
-    }
-    drop(progress);
-    let survivors = fates.iter().filter(|hunted| hunted.fate.oracle.is_none()).count();
-    context.output.result(&Fates { fates });
-    if survivors > 0 {
-        return Err(violated(survivors, "a mutant survived"));
-    }
-    Ok(())
-}
-
-#[cfg(feature = "mutants")]
-#[derive(Serialize)]
-struct Fates {
-    fates: Vec<Hunted>,
-}
-
-#[cfg(feature = "mutants")]
-#[derive(Serialize)]
-struct Hunted {
-    #[serde(flatten)]
-    fate: sim::mutants::Fate,
-    seconds: f64,
-}
-
-#[cfg(feature = "mutants")]
-impl fmt::Display for Fates {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Hunted { fate, seconds } in &self.fates {
-            let oracle = fate.oracle.as_deref().unwrap_or("SURVIVED");
-            let (seeds, mutant, meaning) = (fate.seeds, &fate.mutant, &fate.meaning);
-            writeln!(formatter, "{oracle:<9} {seeds:>5} seeds {seconds:>5.1} s  {mutant:<26} {meaning}")?;
-        }
-        Ok(())
-    }
+    table::print(context)
 }
 
 #[derive(Serialize)]
@@ -346,7 +312,8 @@ struct Many {
     #[serde(flatten)]
     report: RangeReport,
     seconds: f64,
-    events_per_second: f64,
+    processor_seconds: f64,
+    events_per_second_and_core: f64,
     jobs: u16,
 }
 
@@ -360,16 +327,27 @@ impl fmt::Display for Many {
         )?;
         writeln!(
             formatter,
-            "events      {} in all; {:.0} a second on {} threads",
-            report.events, self.events_per_second, self.jobs
+            "events      {} in all; {:.0} a second and core",
+            report.events, self.events_per_second_and_core
+        )?;
+        writeln!(
+            formatter,
+            "time        {:.1} CPU-minutes in {:.1} minutes on {} threads",
+            self.processor_seconds / 60.0,
+            self.seconds / 60.0,
+            self.jobs
         )?;
         for (name, runs) in &report.coverage {
             writeln!(formatter, "  {name:<24} in {runs} runs")?;
         }
         write!(formatter, "violations  {}", report.violations.len())?;
+        if !report.violations.is_empty() {
+            write!(formatter, "; --shrink in place of --trace looks for a shorter story")?;
+        }
         for found in &report.violations {
             let message = found.violation.as_ref().map_or("", |violation| violation.message.as_str());
-            write!(formatter, "\n  {message}\n  replay: {}", found.command)?;
+            let oracle = found.violation.as_ref().map_or("", |violation| violation.oracle.as_str());
+            write!(formatter, "\n  {oracle}: {message}\n  replay: {}", found.command)?;
         }
         Ok(())
     }

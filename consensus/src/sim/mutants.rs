@@ -29,8 +29,15 @@ pub enum Caught {
     Running,
     /// A seed that is run twice tells two stories (A11).
     RunTwice,
-    /// This answers `false`; the oracle's or rule's id is beside it.
-    Drill(&'static str, fn() -> bool),
+    /// A drill, a few lines that ask the one function, says that the rule does not hold.
+    Drill {
+        /// The rule's id.
+        rule: &'static str,
+        /// Where the drill stands.
+        place: &'static str,
+        /// Whether the rule holds.
+        holds: fn() -> bool,
+    },
 }
 
 const fn running(id: &'static str, meaning: &'static str) -> Mutant {
@@ -52,7 +59,11 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         id: "pow-u64-work",
         meaning: "work is summed in 64 bits",
-        caught: Caught::Drill("POW-2", more_work_is_more),
+        caught: Caught::Drill {
+            rule: "POW-2",
+            place: "synod_consensus::sim::mutants::more_work_is_more",
+            holds: more_work_is_more,
+        },
     },
     running("pow-3-median-off-by-one", "a time equal to the median is accepted"),
     running("pow-3-future-is-invalid", "a block from the future is condemned for ever"),
@@ -76,8 +87,8 @@ pub struct Fate {
     pub oracle: Option<String>,
     /// How many seeds that took; 0 for a drill.
     pub seeds: u64,
-    /// The command that shows its death.
-    pub command: Option<String>,
+    /// What shows its death again: a command, or the drill.
+    pub shown_by: Option<String>,
 }
 
 /// Runs the seeds that `goes_on` allows, from 0 on and as `template` says, until the mutant dies.
@@ -92,11 +103,12 @@ pub fn hunt(
         meaning: prey.meaning.to_owned(),
         oracle: None,
         seeds: 0,
-        command: None,
+        shown_by: None,
     };
-    if let Caught::Drill(rule, holds) = prey.caught {
+    if let Caught::Drill { rule, place, holds } = prey.caught {
         let is_caught = holds() && !mutant::with(prey.id, holds);
         fate.oracle = is_caught.then(|| rule.to_owned());
+        fate.shown_by = is_caught.then(|| format!("the drill {place}"));
         return fate;
     }
     while fate.oracle.is_none() && goes_on(fate.seeds) {
@@ -111,7 +123,8 @@ pub fn hunt(
             Some(violation) => Some(violation.oracle.clone()),
             None => is_other().then(|| "A11".to_owned()),
         };
-        fate.command = fate.oracle.is_some().then(|| report.command.clone());
+        let twice = if matches!(prey.caught, Caught::RunTwice) { ", twice" } else { "" };
+        fate.shown_by = fate.oracle.is_some().then(|| format!("{}{twice}", report.command));
     }
     fate
 }
