@@ -106,12 +106,14 @@ pub fn run<L: Ledger>(options: &Options, setting: &Setting<'_, L>) -> Report {
     let mut world = World::new(options, setting);
     // A panic in the machine is a finding (A8) like any other, with the same command to see it again.
     let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).err();
+    // A ledger that a panic left in pieces is asked for nothing more.
+    let blocks = if panicked.is_none() { world.lowest() } else { 0 };
     if let Some(cause) = panicked {
         let text = cause.downcast_ref::<String>().cloned();
         let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         world.violate("A8", || format!("panic: {}", text.unwrap_or_default()));
     }
-    world.report(options)
+    world.report(options, blocks)
 }
 
 impl<'a, L: Ledger> World<'a, L> {
@@ -247,8 +249,7 @@ impl<'a, L: Ledger> World<'a, L> {
         }
     }
 
-    fn report(self, options: &Options) -> Report {
-        let lowest = self.lowest();
+    fn report(self, options: &Options, blocks: u64) -> Report {
         let events = self.trace.events();
         let virtual_ms = self.scheduler.now().0 / 1000;
         let (trace_hash, trace) = self.trace.finish();
@@ -259,7 +260,7 @@ impl<'a, L: Ledger> World<'a, L> {
             trace_hash,
             events,
             virtual_ms,
-            blocks: lowest,
+            blocks,
             coverage: self.coverage.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
             violation: self.violation,
             command: options.command(),
