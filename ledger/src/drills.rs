@@ -145,10 +145,12 @@ fn executed(count: u64) -> Vec<Arc<Executed>> {
 mod tests {
     use synod_types::mutant;
 
+    type Drill = fn() -> bool;
+
     /// The table relies on it: each drill holds, and fails under its own wrong line.
     #[test]
     fn drills_hold_and_their_mutants_die() {
-        let drills: [(&str, fn() -> bool); 4] = [
+        let drills: [(&str, Drill); 4] = [
             ("sto-1-unchecked-repair", super::a_log_takes_back_only_what_it_lost),
             ("sto-2-head-apart", super::a_checkpoint_is_whole_or_not_there),
             ("sto-4-branch", super::an_index_of_another_branch_is_noticed),

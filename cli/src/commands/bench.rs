@@ -3,6 +3,7 @@
 //! Every figure comes from the shipped code. What depends on the disk prints the disk's own sync time beside it.
 
 mod mine;
+mod node;
 mod vm;
 
 use std::fmt::Display;
@@ -68,6 +69,7 @@ pub(crate) enum Bench {
     #[command(after_help = "Example:\n  synod bench contracts --holders 10000")]
     Contracts(ContractBench),
     Mine(mine::MineBench),
+    Node(node::NodeBench),
 }
 
 #[derive(Debug, Args)]
@@ -145,6 +147,7 @@ impl Bench {
             Self::Apply(apply) => apply.measure()?,
             Self::Log { bytes, commits, folder } => log(bytes, commits, folder)?,
             Self::Mine(bench) => bench.measure()?,
+            Self::Node(bench) => bench.measure(&progress)?,
         };
         drop(progress);
         context.output.result(&result);
