@@ -1,6 +1,6 @@
 //! Programs to measure a machine with, and revm to measure it beside.
 //!
-//! Nothing here reads a clock: whoever measures does. With the feature `beside-revm` there is [`revm`], which
+//! Nothing here reads a clock: whoever measures does. With the feature `beside-revm` there is `revm`, which
 //! runs the same code and inputs; it is an oracle for tests and benches, and in no shipped build.
 
 #![allow(

@@ -31,13 +31,16 @@ use crate::progress::Progress;
 const MINER: Address = Address::repeat_byte(9);
 /// For the node to start, and for a template to come.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two solutions. Blocks have whole seconds, later than the median of the last eleven: with more than five
+/// in a second a template has to wait for the clock.
+const BETWEEN_SOLUTIONS: Duration = Duration::from_millis(250);
 
 /// A whole node: from a solution to a block, and its RPC while it mines
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  synod bench node --blocks 50 --json")]
 pub(crate) struct NodeBench {
-    /// Solutions to hand in
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Solutions to hand in, a quarter of a second apart
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     blocks: u32,
     /// Calls to the idle node, and again to the mining one
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -75,7 +78,7 @@ impl NodeBench {
         // About a thousand hashes for a block, and nothing that makes them harder meanwhile.
         let easy = ProofOfWork {
             half_life_seconds: 1_000_000,
-            future_limit_seconds: 1_000_000,
+            future_limit_seconds: 7_200,
             ..ProofOfWork::testnet(bits(1_000.0))
         };
         let node = Started::new(&idle, easy, 0, !self.no_sync)?;
@@ -194,6 +197,7 @@ impl Started {
             })?;
             template = following?;
             times.push(came.saturating_duration_since(begun));
+            self.client.pause(BETWEEN_SOLUTIONS)?;
         }
         Ok(Percentiles::of(times).into())
     }
