@@ -194,7 +194,8 @@ async fn questions_that_are_bombs_have_ends() {
     let answer = asked(&client, "synod_call", data(400_000)).await.unwrap();
     assert_eq!(answer["succeeded"], true, "an account without code takes anything: {answer}");
     let refused = asked(&client, "synod_call", data(10_000_000)).await.unwrap_err();
-    assert!(refused.contains("413"), "{refused}");
+    // Who is still writing when the answer comes may see the connection end instead of it.
+    assert!(refused.contains("413") || refused.contains("SendRequest"), "{refused}");
     let refused = asked(&client, "synod_call", json!({ "data": format!("0x{}", "5b".repeat(49_153)) })).await;
     assert!(refused.as_ref().is_err_and(|error| error.contains("49152")), "{refused:?}");
     client.call("synod_status", vec![]).await;
