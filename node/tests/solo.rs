@@ -84,6 +84,12 @@ impl Client {
     }
 }
 
+/// A running node, its client, and what stops it.
+async fn started(config: &Config) -> (Client, Box<dyn Fn() + Send>, tokio::task::JoinHandle<Reason>) {
+    let node = Node::start(config.clone(), None).await.unwrap();
+    (Client::new(config), Box::new(node.stopper()), tokio::spawn(node.run()))
+}
+
 fn transfer(genesis: &Genesis, nonce: u64, to: Address) -> Transaction {
     let native = NativeTransaction { to: Some(to), value: U256::from(12_500), ..unsigned(genesis, nonce) };
     Transaction::Native(native.sign(genesis.hash(), &key()))
@@ -111,9 +117,7 @@ async fn a_transfer_is_mined_and_survives_a_restart() {
     let genesis = genesis();
     std::fs::write(folder.path().join("genesis.json"), genesis.to_json()).unwrap();
     let first = config(folder.path());
-    let node = Node::start(first.clone(), None).await.unwrap();
-    let (stop, client) = (node.stopper(), Client::new(&first));
-    let running = tokio::spawn(node.run());
+    let (client, stop, running) = started(&first).await;
 
     let to = Address::repeat_byte(0x42);
     let raw = alloy_primitives::hex::encode_prefixed(transfer(&genesis, 0, to).to_bytes());
@@ -132,9 +136,7 @@ async fn a_transfer_is_mined_and_survives_a_restart() {
     assert_eq!(running.await.unwrap(), Reason::Asked);
 
     let second = config(folder.path());
-    let node = Node::start(second.clone(), None).await.unwrap();
-    let (stop, client) = (node.stopper(), Client::new(&second));
-    let running = tokio::spawn(node.run());
+    let (client, stop, running) = started(&second).await;
     let account = client.call("synod_account", vec![format_address(&to).into()]).await;
     assert_eq!(account["balance"], "12500");
     let known = client.call("synod_transaction", vec![id]).await;
@@ -157,9 +159,7 @@ async fn questions_that_are_bombs_have_ends() {
     let genesis = genesis();
     std::fs::write(folder.path().join("genesis.json"), genesis.to_json()).unwrap();
     let config = config(folder.path());
-    let node = Node::start(config.clone(), None).await.unwrap();
-    let (stop, client) = (node.stopper(), Client::new(&config));
-    let running = tokio::spawn(node.run());
+    let (client, stop, running) = started(&config).await;
     let bombs = [
         ("an endless loop", "0x5b5f56"),
         ("a loop over memory that grows by a word", "0x5f5b602001808052600156"),
@@ -210,9 +210,7 @@ async fn a_subscriber_hears_what_contracts_say() {
     let genesis = genesis();
     std::fs::write(folder.path().join("genesis.json"), genesis.to_json()).unwrap();
     let config = config(folder.path());
-    let node = Node::start(config.clone(), None).await.unwrap();
-    let (stop, client) = (node.stopper(), Client::new(&config));
-    let running = tokio::spawn(node.run());
+    let (client, stop, running) = started(&config).await;
     let wanted = synod_vm::create_address(&address_of(&key().public()), 1);
     let mut socket = subscribed(config.rpc.listen, &format_address(&wanted)).await;
     // Two contracts that say something while they are made: a topic of 1, a topic of 2.

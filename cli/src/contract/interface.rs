@@ -124,7 +124,7 @@ pub(crate) fn creation(
     if constructor.inputs.len() != words.len() {
         let signature = format!("constructor({})", signature_of(&constructor.inputs));
         return Err(count_failure(&signature, constructor.inputs.len(), words.len())
-            .hint(format!("--args {}", placeholders(&constructor.inputs))));
+            .hint(format!("--args {}", arguments_of(&constructor.inputs))));
     }
     let arguments = read_all(&constructor.inputs, words, addresses)?;
     let encoded = constructor.abi_encode_input_raw(&arguments).map_err(|error| unencodable(&error))?;
@@ -199,7 +199,7 @@ fn unknown(abi: &JsonAbi, name: &str) -> Failure {
 fn wrong_count(name: &str, functions: &[Function], given: usize) -> Failure {
     match functions {
         [only] => count_failure(&only.signature(), only.inputs.len(), given)
-            .hint(format!("{name} {}", placeholders(&only.inputs)).trim_end().to_owned()),
+            .hint(format!("{name} {}", arguments_of(&only.inputs)).trim_end().to_owned()),
         _ => Failure::usage("argument_count", format!("no {name} takes {given} arguments"))
             .hint(format!("there is {}", signatures(functions.iter()))),
     }
@@ -235,7 +235,7 @@ fn parameter(param: &Param) -> String {
     }
 }
 
-fn placeholders(inputs: &[Param]) -> String {
+fn arguments_of(inputs: &[Param]) -> String {
     inputs.iter().map(|param| format!("<{}>", parameter(param))).collect::<Vec<_>>().join(" ")
 }
 
