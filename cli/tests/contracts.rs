@@ -139,6 +139,24 @@ fn a_token_is_deployed_called_and_traced_by_name() {
     std::process::Command::new("kill").args(["-INT", &follower.id().to_string()]).status().unwrap();
     assert_eq!(ran(follower.wait_with_output().unwrap()).code, 0);
 
+    // A second name is shown where it was asked for.
+    let address = deployed["contract"].as_str().unwrap();
+    net.json(&["contract", "add", "coin", address, &artifact("Token")]);
+    for (asked, shown) in [("COIN", "coin"), ("TOKEN", "token")] {
+        let told = net.0.run(&["contract", "events", asked, "Transfer"]).stdout;
+        assert!(
+            told.lines().count() == 3
+                && told.lines().all(|line| line.contains(&format!(" {shown} Transfer("))),
+            "{told}"
+        );
+    }
+    // A question may be sent, but hardly anybody means to.
+    let asked = net.0.run(&["contract", "send", "TOKEN", "balanceOf", "dev0", "--from", "dev0"]);
+    assert!(
+        asked.code == 0 && asked.stderr.contains("balanceOf") && asked.stderr.contains("changes nothing"),
+        "{asked:?}"
+    );
+
     mistakes(&net);
 }
 

@@ -90,7 +90,15 @@ impl Book {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// The contract at `address`, if it is known.
+    /// Puts the contract called `text` first, so that where its address has several names this one is shown:
+    /// it is the one that was asked for.
+    pub(crate) fn prefer(&mut self, text: &str) {
+        let named = self.named(text).map(|entry| entry.name.clone());
+        let rank = |entry: &Entry| Some(&entry.name) != named.as_ref();
+        self.entries.sort_by(|a, b| (rank(a), &a.name).cmp(&(rank(b), &b.name)));
+    }
+
+    /// The contract at `address`, if it is known; of several names the preferred one, or the first.
     pub(crate) fn at(&self, address: Address) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.address == address)
     }
@@ -335,6 +343,21 @@ mod tests {
         assert_eq!(directory.contract("0x12").unwrap_err().code(), "bad_address");
         let stranger = format_address(&Address::repeat_byte(9));
         assert_eq!(directory.contract(&stranger).unwrap(), (Address::repeat_byte(9), None));
+    }
+
+    #[test]
+    fn of_two_names_the_one_asked_for_is_shown() {
+        let place = place();
+        let mut book = Book::open(&place.home, &network(1)).unwrap();
+        book.remember(entry("token", 1)).unwrap();
+        book.remember(entry("gold", 1)).unwrap();
+        let mut shown = Vec::new();
+        for asked in ["", "TOKEN", "gold", "nobody"] {
+            let mut book = book.clone();
+            book.prefer(asked);
+            shown.push(book.at(Address::repeat_byte(1)).unwrap().name.to_string());
+        }
+        assert_eq!(shown, ["gold", "token", "gold", "gold"]);
     }
 
     #[test]

@@ -54,7 +54,7 @@ struct Answer {
 
 impl CallCommand {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
-        let around = Surroundings::open(context)?;
+        let around = Surroundings::about(context, &self.target)?;
         let found = self.target.find(&around)?;
         let from = self.from.as_deref().map(|from| around.session.names.account(from)).transpose()?;
         let asked = found.asked(Some(&self.function), &self.arguments, &around)?;

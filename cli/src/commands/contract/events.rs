@@ -70,7 +70,7 @@ type Place = (Height, u32, BlockHash);
 
 impl Events {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
-        let around = Surroundings::open(context)?;
+        let around = Surroundings::about(context, &self.target)?;
         let found = self.target.find(&around)?;
         let watch = Watch { context, around: &around, found: &found, filter: self.filter(&found)? };
         let tip = around.session.status.head.height.0;

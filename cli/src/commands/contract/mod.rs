@@ -70,6 +70,13 @@ impl Surroundings {
         Ok(Self { session, book })
     }
 
+    /// The same for a command about one contract, which is shown by the name that it was asked for.
+    fn about(context: &Context, target: &Target) -> Outcome<Self> {
+        let mut around = Self::open(context)?;
+        around.book.prefer(&target.contract);
+        Ok(around)
+    }
+
     fn directory(&self) -> Directory<'_> {
         Directory { names: &self.session.names, book: &self.book }
     }

@@ -46,11 +46,18 @@ struct Sent {
 
 impl SendCommand {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
-        let around = Surroundings::open(context)?;
+        let around = Surroundings::about(context, &self.target)?;
         let signer = around.session.names.signer(&self.options.from)?;
         let found = self.target.find(&around)?;
         let asked = found.asked(self.function.as_deref(), &self.arguments, &around)?;
         asked.demand_payable(self.options.value)?;
+        if asked.call.as_ref().is_some_and(|call| !call.changes_state()) {
+            context.output.warning(format_args!(
+                "{} changes nothing, and its answer does not come back from a block: \
+                 `synod contract call` asks at once and for nothing",
+                asked.action
+            ));
+        }
         let transact = Transact {
             context,
             around: &around,
