@@ -117,7 +117,8 @@ async fn nonsense_by_the_thousand_is_answered_or_dropped() {
         for input in 0..inputs() {
             let bytes = mutated(&mut random, &solution);
             let reply = exchange(address, &bytes);
-            assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 "), "input {input}: {reply}");
+            // A request may become one of HTTP/1.0 on the way.
+            assert!(reply.is_empty() || reply.starts_with("HTTP/1."), "input {input}: {reply}");
             assert!(!reply.contains("\"result\":true"), "input {input}");
         }
         is_served(address);
