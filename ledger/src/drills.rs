@@ -5,18 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use synod_types::{B256, Block, UnixMillis};
+use synod_types::B256;
 
 use crate::disk::SimDisk;
-use crate::execution::Proposal;
 use crate::index::Index;
 use crate::log::{LogKind, LogOptions, Opened, Salt, create, open};
 use crate::open::Unusable;
 use crate::recent::Executed;
 use crate::store::memory::MemoryPages;
 use crate::store::{Pages as _, SledPages, StoreError};
-use crate::testing::{account, genesis, key, transfer};
-use crate::{BlockHistory as _, IndexFound, Ledger, MemoryHistory, Options};
+use crate::testing::{extend, genesis, log_of};
+use crate::{IndexFound, Ledger, MemoryHistory, Options};
 
 /// STO-2: whichever write of a checkpoint is the last before the power goes, the next start finds a whole one.
 pub fn a_checkpoint_is_whole_or_not_there() -> bool {
@@ -100,34 +99,6 @@ pub fn a_log_takes_back_only_what_it_lost() -> bool {
     let Ok(Opened::Damaged(mut log)) = open(disk, options) else { return false };
     let Some(first) = log.damage().first().map(|damage| damage.first) else { return false };
     log.repair(first, &[&payload(LOST + 10)]).is_err() && log.repair(first, &[&payload(LOST)]).is_ok()
-}
-
-fn log_of(blocks: &[Block]) -> MemoryHistory {
-    let mut log = MemoryHistory::default();
-    for block in blocks {
-        log.append(block).expect("a log in memory takes every block");
-    }
-    log
-}
-
-/// Longer by `count` blocks of some payments; `branch` makes other blocks of the same payments.
-fn extend(chain: &mut Ledger<MemoryHistory>, count: u64, branch: u64) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    for _ in 0..count {
-        let rules = chain.rules().clone();
-        let nonce = chain.head().height().0;
-        let pay = |from: u64| transfer(&rules, &key(from), nonce, key(from + nonce % 30).public(), 9);
-        let proposal = Proposal {
-            time: UnixMillis(chain.head().time().0 + 2_000),
-            proposer: account(3),
-            fee_recipient: account(20 + branch),
-            transactions: (0..5).map(pay).collect(),
-        };
-        let block = chain.build(proposal, 0).block;
-        chain.append(&block, &()).expect("a block that was just built is valid");
-        blocks.push(block);
-    }
-    blocks
 }
 
 /// A chain's executed blocks, oldest first, without the genesis block.

@@ -3,11 +3,12 @@
 use synod_types::amount::{GWEI, SYN};
 use synod_types::genesis::{Fees, Genesis, Limits, Ordering, ProofOfWork};
 use synod_types::{
-    Address, B256, Bytes, Gas, NativeTransaction, PublicKey, SecretKey, Transaction, U256, UnixMillis,
+    Address, B256, Block, Bytes, Gas, NativeTransaction, PublicKey, SecretKey, Transaction, U256, UnixMillis,
     VerifiedTransaction,
 };
 
-use crate::execution::Rules;
+use crate::execution::{Proposal, Rules};
+use crate::{BlockHistory, Ledger, MemoryHistory};
 
 /// The secret key of a small number.
 pub fn key(number: u64) -> SecretKey {
@@ -91,4 +92,33 @@ pub fn running(
 ) -> NativeTransaction {
     let (data, gas_limit) = (data.into(), Gas(4_000_000));
     NativeTransaction { to, data, gas_limit, ..unsigned(rules, from, nonce, Address::ZERO, 0) }
+}
+
+/// Extends a chain by `count` blocks of ten payments each; `branch` makes other blocks of the same payments.
+pub fn extend(chain: &mut Ledger<MemoryHistory>, count: u64, branch: u64) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for _ in 0..count {
+        let rules = chain.rules().clone();
+        let nonce = chain.head().height().0;
+        let pay = |from: u64| transfer(&rules, &key(from), nonce, key(from + nonce % 30).public(), 9);
+        let proposal = Proposal {
+            time: UnixMillis(chain.head().time().0 + 2_000),
+            proposer: account(3),
+            fee_recipient: account(20 + branch),
+            transactions: (0..10).map(pay).collect(),
+        };
+        let block = chain.build(proposal, 0).block;
+        chain.append(&block, &()).expect("a block that was just built is valid");
+        blocks.push(block);
+    }
+    blocks
+}
+
+/// A log in memory that holds these blocks.
+pub fn log_of(blocks: &[Block]) -> MemoryHistory {
+    let mut log = MemoryHistory::default();
+    for block in blocks {
+        log.append(block).expect("a log in memory takes every block");
+    }
+    log
 }

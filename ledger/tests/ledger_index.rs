@@ -3,10 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use synod_ledger::execution::Proposal;
-use synod_ledger::testing::{account, genesis, key, transfer};
-use synod_ledger::{BlockHistory, IndexFound, Ledger, MemoryHistory, OpenReport, Options, open::Unusable};
-use synod_types::{B256, Block, Genesis, Height, UnixMillis};
+use synod_ledger::testing::{account, extend, genesis, log_of};
+use synod_ledger::{IndexFound, Ledger, MemoryHistory, OpenReport, Options, open::Unusable};
+use synod_types::{B256, Block, Genesis, Height};
 
 type Chain = Ledger<MemoryHistory>;
 
@@ -20,32 +19,6 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let index = folder.path().join("index");
     (folder, index)
-}
-
-/// Extends a chain by `count` blocks of ten payments each; `branch` makes other blocks of the same payments.
-fn extend(chain: &mut Chain, count: u64, branch: u64) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    for _ in 0..count {
-        let rules = chain.rules().clone();
-        let nonce = chain.head().height().0;
-        let pay = |from: u64| transfer(&rules, &key(from), nonce, key(from + nonce % 30).public(), 9);
-        let proposal = Proposal {
-            time: UnixMillis(chain.head().time().0 + 2_000),
-            proposer: account(3),
-            fee_recipient: account(20 + branch),
-            transactions: (0..10).map(pay).collect(),
-        };
-        let block = chain.build(proposal, 0).block;
-        chain.append(&block, &()).unwrap();
-        blocks.push(block);
-    }
-    blocks
-}
-
-fn log_of(blocks: &[Block]) -> MemoryHistory {
-    let mut log = MemoryHistory::default();
-    blocks.iter().for_each(|block| log.append(block).unwrap());
-    log
 }
 
 /// A chain of 40 blocks with its index written and closed.
