@@ -46,8 +46,8 @@ const FORMAT: u32 = 2;
 const MANIFEST_KEY: &[u8] = b"manifest";
 const STATE: u8 = b's';
 const CODE: u8 = b'c';
-const IDS: Kind = Kind { tag: b'i', length: 32 + 12 };
-const ACCOUNTS: Kind = Kind { tag: b'a', length: 20 + 12 };
+const IDS: Kind<{ 32 + 12 }> = Kind { tag: b'i' };
+const ACCOUNTS: Kind<{ 20 + 12 }> = Kind { tag: b'a' };
 /// Below this much, deltas do not cause a new base. (Small in tests, so that bases are written anew.)
 const SMALL_BYTES: u64 = if cfg!(test) { 4 * 1024 } else { 1024 * 1024 };
 /// Pages that no manifest names yet are written in batches of about this size.
@@ -387,15 +387,24 @@ impl Manifest {
     }
 }
 
-fn index_transactions(block: &Executed, ids: &mut Vec<Vec<u8>>, accounts: &mut Vec<Vec<u8>>) {
+fn index_transactions(block: &Executed, ids: &mut Vec<[u8; 44]>, accounts: &mut Vec<[u8; 32]>) {
     for (index, transaction) in (0..).zip(&block.transactions) {
         let place = place_bytes(HistoryEntry { height: block.height(), index });
-        ids.push([transaction.id.0.as_slice(), &place].concat());
-        accounts.push([transaction.sender.as_slice(), &place].concat());
+        ids.push(entry(transaction.id.0.as_slice(), &place));
+        accounts.push(entry(transaction.sender.as_slice(), &place));
         if let Some(recipient) = transaction.recipient.filter(|one| *one != transaction.sender) {
-            accounts.push([recipient.as_slice(), &place].concat());
+            accounts.push(entry(recipient.as_slice(), &place));
         }
     }
+}
+
+/// What is looked for, and where it is.
+fn entry<const N: usize>(name: &[u8], place: &[u8; 12]) -> [u8; N] {
+    let mut entry = [0; N];
+    let (front, back) = entry.split_at_mut(name.len());
+    front.copy_from_slice(name);
+    back.copy_from_slice(place);
+    entry
 }
 
 fn delta_pages(blocks: &[Arc<Executed>]) -> Vec<Vec<u8>> {

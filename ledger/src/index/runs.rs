@@ -19,15 +19,14 @@ pub(super) struct Runs {
     levels: Vec<Vec<u64>>,
 }
 
-/// Which set: the first byte of its keys, and the length of its entries.
+/// Which set: the first byte of its keys; its entries are `N` bytes long.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kind {
+pub(super) struct Kind<const N: usize> {
     pub(super) tag: u8,
-    pub(super) length: usize,
 }
 
-impl Kind {
-    fn key(self, run: u64, entry: &[u8]) -> Vec<u8> {
+impl<const N: usize> Kind<N> {
+    pub(super) fn key(self, run: u64, entry: &[u8]) -> Vec<u8> {
         let mut key = vec![self.tag];
         key.extend_from_slice(&run.to_be_bytes());
         key.extend_from_slice(entry);
@@ -42,10 +41,10 @@ impl Runs {
     }
 
     /// Adds entries as a run, merges what has to be merged, and says what to write. `next` numbers runs.
-    pub(super) fn add(
+    pub(super) fn add<const N: usize>(
         &mut self,
-        kind: Kind,
-        mut entries: Vec<Vec<u8>>,
+        kind: Kind<N>,
+        mut entries: Vec<[u8; N]>,
         next: &mut u64,
         pages: &dyn Pages,
         writes: &mut Vec<Write>,
@@ -53,7 +52,8 @@ impl Runs {
         if entries.is_empty() {
             return Ok(());
         }
-        entries.sort_unstable();
+        // Sorting that keeps equals in order makes use of what is sorted already: whole runs.
+        entries.sort();
         let mut level = 0;
         loop {
             if self.levels.len() == level {
@@ -65,31 +65,31 @@ impl Runs {
             for run in std::mem::take(&mut self.levels[level]) {
                 for key in pages.keys(&kind.key(run, &[]))? {
                     let page = pages.page(&key)?.ok_or(StoreError::Damaged("a page is gone"))?;
-                    entries.extend(page.chunks_exact(kind.length).map(<[u8]>::to_vec));
+                    entries.extend_from_slice(page.as_chunks().0);
                     writes.push((key, None));
                 }
             }
-            entries.sort_unstable();
+            entries.sort();
             level += 1;
         }
         let run = *next;
         *next += 1;
         self.levels[level].push(run);
-        for page in entries.chunks(PAGE_BYTES / kind.length) {
-            writes.push((kind.key(run, &page[0]), Some(page.concat())));
+        for page in entries.chunks(PAGE_BYTES / N) {
+            writes.push((kind.key(run, &page[0]), Some(page.as_flattened().to_vec())));
         }
         Ok(())
     }
 
     /// At most `limit` entries from `lowest` to `highest`, both included, greatest first.
-    pub(super) fn descending(
+    pub(super) fn descending<const N: usize>(
         &self,
-        kind: Kind,
+        kind: Kind<N>,
         lowest: &[u8],
         highest: &[u8],
         limit: usize,
         pages: &dyn Pages,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    ) -> Result<Vec<[u8; N]>, StoreError> {
         let mut found = Vec::new();
         for &run in self.levels.iter().flatten() {
             found.extend(descending_in_run(kind, run, lowest, highest, limit, pages)?);
@@ -100,24 +100,24 @@ impl Runs {
     }
 }
 
-fn descending_in_run(
-    kind: Kind,
+fn descending_in_run<const N: usize>(
+    kind: Kind<N>,
     run: u64,
     lowest: &[u8],
     highest: &[u8],
     limit: usize,
     pages: &dyn Pages,
-) -> Result<Vec<Vec<u8>>, StoreError> {
-    let mut found: Vec<Vec<u8>> = Vec::new();
+) -> Result<Vec<[u8; N]>, StoreError> {
+    let mut found: Vec<[u8; N]> = Vec::new();
     let first_of_run = kind.key(run, &[]);
     let mut from = kind.key(run, highest);
     while let Some((key, page)) = pages.at_or_before(&first_of_run, &from)? {
-        for entry in page.chunks_exact(kind.length).rev() {
-            if found.len() == limit || entry < lowest {
+        for entry in page.as_chunks().0.iter().rev() {
+            if found.len() == limit || entry.as_slice() < lowest {
                 return Ok(found);
             }
-            if entry <= highest {
-                found.push(entry.to_vec());
+            if entry.as_slice() <= highest {
+                found.push(*entry);
             }
         }
         from = just_below(key);
@@ -153,17 +153,19 @@ mod tests {
     /// Many checkpoints of random size against a plain set, with questions of all widths.
     #[test]
     fn runs_answer_as_a_plain_set_does() {
-        let kind = Kind { tag: b'x', length: 12 };
+        let kind = Kind::<12> { tag: b'x' };
         let pages = MemoryPages::default();
         let mut random = ChaCha8Rng::seed_from_u64(5);
         let (mut runs, mut next, mut model) = (Runs::default(), 1, BTreeSet::new());
         for _ in 0..90 {
             let entry = |random: &mut ChaCha8Rng| {
-                [&[(random.next_u64() % 3) as u8; 4][..], &random.next_u64().to_be_bytes()].concat()
+                let mut entry = [(random.next_u64() % 3) as u8; 12];
+                entry[4..].copy_from_slice(&random.next_u64().to_be_bytes());
+                entry
             };
             let size = random.next_u64() % 2_000;
             let entries: Vec<_> = (0..size).map(|_| entry(&mut random)).collect();
-            model.extend(entries.iter().cloned());
+            model.extend(entries.iter().copied());
             let mut writes = Vec::new();
             runs.add(kind, entries, &mut next, &pages, &mut writes).unwrap();
             pages.write(writes).unwrap();
@@ -171,7 +173,7 @@ mod tests {
                 let (low, high) = (entry(&mut random), entry(&mut random));
                 let limit = (random.next_u64() % 50) as usize;
                 let expected: Vec<_> = if low <= high {
-                    model.range(low.clone()..=high.clone()).rev().take(limit).cloned().collect()
+                    model.range(low..=high).rev().take(limit).copied().collect()
                 } else {
                     Vec::new()
                 };
