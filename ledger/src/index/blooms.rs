@@ -57,6 +57,11 @@ pub(super) fn keys_above(pages: &dyn Pages, height: Height) -> Result<Vec<Vec<u8
     Ok(pages.keys(&[TAG])?.into_iter().filter(|key| *key > limit).collect())
 }
 
+#[cfg(test)]
+pub(super) fn key_of(height: u64) -> Vec<u8> {
+    key(Height(height))
+}
+
 fn key(height: Height) -> Vec<u8> {
     [&[TAG][..], &height.0.to_be_bytes()].concat()
 }

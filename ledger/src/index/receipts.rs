@@ -90,6 +90,11 @@ fn place(height: Height, index: u32) -> [u8; 12] {
     place
 }
 
+#[cfg(test)]
+pub(super) fn key_of(height: u64) -> Vec<u8> {
+    key(&place(Height(height), 7), 1)
+}
+
 fn key(place: &[u8; 12], part: u32) -> Vec<u8> {
     [&[TAG][..], place, &part.to_be_bytes()].concat()
 }

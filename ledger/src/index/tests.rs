@@ -137,3 +137,65 @@ fn another_networks_index_is_refused() {
     open(&pages).write(&blocks()[..5]).unwrap();
     assert!(Index::open(pages, B256::repeat_byte(1)).is_err());
 }
+
+/// Whatever has a number in its key stands in the order of the numbers, also where a byte turns over: readers
+/// look for the page at or before a place, and what a crash left over is what stands above a height.
+#[test]
+fn sto_7_keys_are_big_endian() {
+    type KeyOf = fn(u64) -> Vec<u8>;
+    let numbers = [0, 1, 255, 256, 257, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX];
+    let kinds: [(&str, KeyOf); 6] = [
+        ("state", |number| state_key(number, None)),
+        ("places", |number| place_bytes(HistoryEntry { height: Height(number), index: 7 }).to_vec()),
+        ("indexes", |number| place_bytes(HistoryEntry { height: Height(1), index: number as u32 }).to_vec()),
+        ("pages", |number| state_key(1, Some(number as u32))),
+        ("receipts", receipts::key_of),
+        ("blooms", blooms::key_of),
+    ];
+    for (name, key) in kinds {
+        let narrow = matches!(name, "indexes" | "pages");
+        let numbers = numbers.iter().copied().filter(|number| !narrow || *number <= u64::from(u32::MAX));
+        let keys: Vec<_> = numbers.map(key).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b), "{name}");
+    }
+    let entry = |number: u64| IDS.key(number, &[0xff; 44]);
+    assert!(numbers.windows(2).all(|pair| entry(pair[0]) < entry(pair[1])), "runs");
+}
+
+/// One thread writes checkpoints, among them merged runs and new bases; another asks all the while, and finds
+/// everything that the index says it has.
+#[test]
+fn sto_6_readers_see_whole_checkpoints_while_one_thread_writes() {
+    let blocks = blocks();
+    let rounds: u32 = (0..8).map(|_| read_while_writing(&blocks)).sum();
+    assert!(rounds >= 8, "{rounds} rounds");
+}
+
+/// Answers how often the reader looked through everything.
+fn read_while_writing(blocks: &[Arc<Executed>]) -> u32 {
+    let index = open(&MemoryPages::default());
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let mut rounds = 0_u32;
+            loop {
+                let is_last = is_done.load(std::sync::atomic::Ordering::SeqCst);
+                let height = index.height();
+                for block in &blocks[..height.0 as usize] {
+                    let place = HistoryEntry { height: block.height(), index: 3 };
+                    assert_eq!(index.place(&block.transactions[3].id).unwrap(), Some(place));
+                    assert_eq!(index.receipt(place).unwrap().unwrap(), block.receipts[3]);
+                }
+                let last = HistoryEntry { height: Height(u64::MAX), index: u32::MAX };
+                assert!(index.history(&account(5), last, usize::MAX).unwrap().len() >= height.0 as usize);
+                rounds += 1;
+                if is_last {
+                    return rounds;
+                }
+            }
+        });
+        blocks.iter().for_each(|block| index.write(std::slice::from_ref(block)).unwrap());
+        is_done.store(true, std::sync::atomic::Ordering::SeqCst);
+        reading.join().unwrap()
+    })
+}
