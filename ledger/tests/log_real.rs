@@ -1,8 +1,12 @@
 //! The logs over a real folder: what one process wrote the next one reads, and only one holds it at a time.
 #![allow(clippy::unwrap_used)]
 
-use synod_ledger::disk::{DiskError, RealDisk};
-use synod_ledger::log::blocks::{BlockLog, OpenedBlocks, Tip};
+use std::path::Path;
+
+use synod_ledger::disk::{DiskError, RealDisk, RealFolders};
+use synod_ledger::log::blocks::{
+    BlockLog, OpenedBlocks, Tip, begin_copy, finish_replacement, forget_replaced, replace_by_copy,
+};
 use synod_ledger::log::journal::{Journal, JournalError};
 use synod_ledger::log::{LogError, LogOptions, Salt};
 use synod_types::{B256, BlockHash, Height, Position};
@@ -55,4 +59,38 @@ fn gen_3_votes_written_to_a_folder_are_read_by_the_next_process() {
     let (journal, _) = Journal::open(disk(), options).unwrap();
     let records: Vec<Vec<u8>> = journal.records().unwrap().into_iter().map(|record| record.bytes).collect();
     assert_eq!(records, [b"vote", b"view"]);
+}
+
+/// The swap of a damaged log and its copy, on a real disk: whatever moment it was cut at.
+#[test]
+fn s_d5_a_replacement_of_real_folders_is_ended_and_forgotten() {
+    let home = tempfile::tempdir().unwrap();
+    let folders = RealFolders(home.path().to_owned());
+    let [log, copy, aside] = ["blocks", "blocks.copy", "blocks.aside"].map(|name| home.path().join(name));
+    let write = |folder: &Path, text: &str| {
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(folder.join("marker"), text).unwrap();
+    };
+    let text = || std::fs::read_to_string(log.join("marker")).unwrap();
+    finish_replacement(&folders, "blocks").unwrap();
+    forget_replaced(&folders, "blocks").unwrap();
+    // While the copy was being written.
+    write(&log, "damaged");
+    write(&copy, "half");
+    finish_replacement(&folders, "blocks").unwrap();
+    assert!(!copy.exists() && text() == "damaged");
+    // Between the two moves.
+    std::fs::rename(&log, &aside).unwrap();
+    write(&copy, "whole");
+    finish_replacement(&folders, "blocks").unwrap();
+    assert!(aside.exists() && !copy.exists() && text() == "whole");
+    forget_replaced(&folders, "blocks").unwrap();
+    assert!(!aside.exists());
+    // To the end.
+    write(&aside, "older");
+    assert_eq!(home.path().join(begin_copy(&folders, "blocks").unwrap()), copy);
+    write(&copy, "newest");
+    replace_by_copy(&folders, "blocks").unwrap();
+    assert!(!copy.exists() && text() == "newest");
+    assert_eq!(std::fs::read_to_string(aside.join("marker")).unwrap(), "whole");
 }

@@ -8,9 +8,10 @@ mod log_support;
 use std::collections::BTreeMap;
 
 use log_support::*;
-use synod_ledger::disk::{Choices, Faults, PowerCut, SimDisk};
+use synod_ledger::disk::{Choices, Faults, Folders as _, PowerCut, SimDisk};
 use synod_ledger::log::blocks::{
-    BlockLog, BlockLogError, DamagedBlockLog, Fetched, FetchedBlocks, OpenedBlocks, Tip,
+    BlockLog, BlockLogError, DamagedBlockLog, Fetched, FetchedBlocks, OpenedBlocks, Tip, begin_copy,
+    finish_replacement, forget_replaced, replace_by_copy,
 };
 use synod_types::{B256, BlockHash, Bytes, Height};
 
@@ -185,5 +186,69 @@ fn s_d5_a_repair_that_a_power_cut_ends_is_done_again() {
         };
         let points = (0..).find(|crash| survived(*crash)).unwrap();
         assert!(points > 10, "{points} operations are no repair");
+    }
+}
+
+/// A start of a node: ends a replacement that a crash left, opens the log, and repairs it if it is damaged, by a
+/// copy where that is the only way.
+fn start(home: &SimDisk, story: &Story) -> Result<BlockLog<SimDisk>, BlockLogError> {
+    finish_replacement(home, "blocks")?;
+    let log = loop {
+        let mut damaged = match BlockLog::open(home.folder("blocks"), options(7))? {
+            OpenedBlocks::Whole(log, _) => break log,
+            OpenedBlocks::Damaged(damaged) => damaged,
+        };
+        let fetched = story.fetch(&damaged);
+        if damaged.repair_in_place(&fetched)? {
+            continue;
+        }
+        let copy = begin_copy(home, "blocks")?;
+        damaged.copy_chain(home.folder(&copy), options(8), &fetched)?;
+        replace_by_copy(home, "blocks")?;
+    };
+    forget_replaced(home, "blocks")?;
+    Ok(log)
+}
+
+/// A home whose log is damaged so that only a copy helps, and what it told.
+fn beyond_repair_in_place() -> (SimDisk, Story) {
+    for seed in 0.. {
+        let home = SimDisk::new(0);
+        let (blocks, mut choices) = (home.folder("blocks"), Choices::new(seed));
+        let story = Story::write(&blocks, &mut choices);
+        rot(&blocks, &segment_names(&blocks), &mut choices);
+        let before = home.image();
+        if let OpenedBlocks::Damaged(mut log) = BlockLog::open(blocks, options(7)).unwrap()
+            && !log.repair_in_place(&story.fetch(&log)).unwrap()
+        {
+            home.restore(&before);
+            return (home, story);
+        }
+    }
+    unreachable!("the other test sees such rot in a few seeds")
+}
+
+/// The power goes at every operation of a repair by copy: of the copy itself, of the swap of the folders, of the
+/// removal of the old one. The next start has the chain, and leaves one folder.
+#[test]
+fn s_d5_a_replacement_that_a_power_cut_ends_leaves_one_whole_log() {
+    let (home, story) = beyond_repair_in_place();
+    let damaged = home.image();
+    let tip = start(&home, &story).unwrap().tip();
+    for cut in [PowerCut::LoseUnsynced, PowerCut::KeepUnsynced, PowerCut::Tear] {
+        let survived = |crash: u64| {
+            home.restore(&damaged);
+            let last = home.operations() + crash;
+            home.set_faults(Faults { power_off_after: Some(last), ..Faults::default() });
+            let survived = start(&home, &story).is_ok();
+            home.power_cut(cut, &mut Choices::new(crash));
+            let log = start(&home, &story).unwrap();
+            story.check_chain(&log);
+            assert_eq!(log.tip(), tip, "{cut:?} after {crash} operations");
+            assert!(!home.holds("blocks.copy").unwrap() && !home.holds("blocks.aside").unwrap());
+            survived
+        };
+        let points = (0..).find(|crash| survived(*crash)).unwrap();
+        assert!(points > 50, "{points} operations are no copy and no swap");
     }
 }

@@ -12,12 +12,14 @@
 //! What is durable when: bytes of a file after [`DiskFile::sync_data`] on it, names (created, renamed, removed)
 //! after [`Disk::sync_folder`]. One does not imply the other.
 
+mod folders;
 mod real;
 mod sim;
 
 use std::fmt;
 use std::io;
 
+pub use folders::{Folders, RealFolders};
 pub use real::{LOCK_NAME, RealDisk, RealFile};
 pub use sim::{Choices, Faults, Image, PowerCut, SimDisk, SimFile};
 

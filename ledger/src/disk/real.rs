@@ -156,7 +156,7 @@ fn take_lock(path: &Path) -> Result<File, DiskError> {
     }
 }
 
-fn failed(operation: Operation, path: &Path, error: io::Error) -> DiskError {
+pub(super) fn failed(operation: Operation, path: &Path, error: io::Error) -> DiskError {
     DiskError::from_io(operation, &path.display().to_string(), error)
 }
 

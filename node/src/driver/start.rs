@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 use prometheus_client::registry::Registry;
 use synod_consensus::pow::{self, History, Limits, ProofOfWork, Record, Rules};
 use synod_consensus::{Durable, Replica};
+use synod_ledger::disk::RealFolders;
 use synod_ledger::history::{HistoryError, LoggedHistory};
-use synod_ledger::log::blocks::{BlockLog, BlockLogError, OpenedBlocks};
+use synod_ledger::log::blocks::{BlockLog, BlockLogError, OpenedBlocks, finish_replacement, forget_replaced};
 use synod_ledger::log::{LogOptions, Salt};
 use synod_ledger::{Alarm, IndexFound, Ledger, OpenError, Options};
 use synod_types::{Genesis, Header, SecretKey};
@@ -27,7 +28,7 @@ use super::ordering::{self, Ordering};
 use super::outlet::PowOutlet;
 use super::peers::PeerTable;
 use super::records::{DiskRecords, RecordsError};
-use super::repair::{self, Repair};
+use super::repair::Repair;
 use super::stop::{Reason, Stop};
 use super::wire::{Reader, TipBits, Writer};
 use crate::config::{Config, ConfigError};
@@ -318,6 +319,9 @@ fn random<const N: usize>() -> Result<[u8; N], NodeError> {
     Ok(bytes)
 }
 
+/// The block log's folder in the home.
+pub(super) const BLOCKS: &str = "blocks";
+
 /// Opens the block log, with the headers of its chain; one that is damaged in its middle is repaired from peers first.
 async fn open_block_log(
     config: &Config,
@@ -325,14 +329,15 @@ async fn open_block_log(
     genesis: &Genesis,
     key: &SecretKey,
 ) -> Result<(BlockLog<NodeDisk>, Vec<Header>), NodeError> {
-    let folder = config.folder.join("blocks");
-    repair::finish_replacement(&folder)?;
+    let (folders, folder) = (RealFolders(config.folder.clone()), config.folder.join(BLOCKS));
+    finish_replacement(&folders, BLOCKS)?;
     loop {
         let options = LogOptions::blocks(Salt(random()?));
         let (disk, mut headers) = (open_disk(&folder, config.storage.sync)?, HeaderChain::default());
         match BlockLog::open_and_show(disk, options, &mut |record| headers.follow(record))? {
             OpenedBlocks::Whole(log, report) => {
                 tracing::info!(?report, "the block log is whole");
+                forget_replaced(&folders, BLOCKS)?;
                 return Ok((log, headers.finish()?));
             }
             OpenedBlocks::Damaged(damaged) => {

@@ -61,9 +61,23 @@ struct Write {
 
 #[derive(Debug, Clone)]
 enum NameChange {
-    Create { name: String, id: u64 },
-    Rename { from: String, to: String, id: u64 },
-    Remove { name: String },
+    Create {
+        name: String,
+        id: u64,
+    },
+    Rename {
+        from: String,
+        to: String,
+        id: u64,
+    },
+    Remove {
+        name: String,
+    },
+    /// Both end with a slash.
+    RenameFolder {
+        from: String,
+        to: String,
+    },
 }
 
 impl Machine {
@@ -112,6 +126,19 @@ impl Machine {
         self.begin()?;
         let id = *self.names.get(from).ok_or_else(|| DiskError::NotFound { name: from.to_owned() })?;
         self.change_name(NameChange::Rename { from: from.to_owned(), to: to.to_owned(), id });
+        Ok(())
+    }
+
+    pub(super) fn rename_folder(&mut self, from: &str, to: &str) -> Result<(), DiskError> {
+        self.begin()?;
+        if !self.names.keys().any(|name| name.starts_with(from)) {
+            return Err(DiskError::NotFound { name: from.to_owned() });
+        }
+        let is_taken = self.names.keys().any(|name| name.starts_with(to));
+        if is_taken || self.name_changes.iter().any(|change| change.folder() == from) {
+            return Err(io_error(Operation::Rename, from));
+        }
+        self.change_name(NameChange::RenameFolder { from: from.to_owned(), to: to.to_owned() });
         Ok(())
     }
 
@@ -312,13 +339,23 @@ impl NameChange {
             NameChange::Remove { name } => {
                 names.remove(name);
             }
+            // Where the new name is not free the folder stays: no file system moves one over another's files.
+            NameChange::RenameFolder { from, to } => {
+                if names.keys().any(|name| name.starts_with(to)) {
+                    return;
+                }
+                for (name, id) in std::mem::take(names) {
+                    let moved = name.strip_prefix(from).map(|inside| format!("{to}{inside}"));
+                    names.insert(moved.unwrap_or(name), id);
+                }
+            }
         }
     }
 
     fn id(&self) -> Option<u64> {
         match self {
             NameChange::Create { id, .. } | NameChange::Rename { id, .. } => Some(*id),
-            NameChange::Remove { .. } => None,
+            NameChange::Remove { .. } | NameChange::RenameFolder { .. } => None,
         }
     }
 
@@ -326,6 +363,7 @@ impl NameChange {
         let name = match self {
             NameChange::Create { name, .. } | NameChange::Remove { name } => name,
             NameChange::Rename { to, .. } => to,
+            NameChange::RenameFolder { to, .. } => to.trim_end_matches('/'),
         };
         name.rfind('/').map_or("", |slash| &name[..=slash])
     }

@@ -90,6 +90,15 @@ impl SimDisk {
         self.machine().restore(image);
     }
 
+    /// Renames a folder in one step. Durable after a sync of the folder that both stand in.
+    ///
+    /// # Errors
+    /// Also when the new name is taken, or when names inside are not synced (which no caller needs).
+    pub(in crate::disk) fn rename_folder(&self, from: &str, to: &str) -> Result<(), DiskError> {
+        let folder = |name| Ok::<_, DiskError>(format!("{}/", self.full_name(name)?));
+        self.machine().rename_folder(&folder(from)?, &folder(to)?)
+    }
+
     fn machine(&self) -> MutexGuard<'_, Machine> {
         // A panic in a test's thread must not hide the first failure behind a poisoned lock.
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)

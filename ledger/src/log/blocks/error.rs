@@ -2,6 +2,7 @@
 
 use synod_types::Height;
 
+use crate::disk::DiskError;
 use crate::log::{FrameNumber, LogError};
 
 /// What the block log answers instead of guessing.
@@ -50,4 +51,10 @@ pub enum BlockLogError {
         /// The height.
         height: Height,
     },
+}
+
+impl From<DiskError> for BlockLogError {
+    fn from(error: DiskError) -> Self {
+        Self::Log(error.into())
+    }
 }

@@ -13,12 +13,14 @@ mod error;
 mod index;
 mod lost;
 mod record;
+mod replace;
 mod view;
 
 pub use damaged::{DamagedBlockLog, LostBlocks};
 pub use error::BlockLogError;
 pub use lost::{Fetched, FetchedBlocks};
 pub use record::{Record, Tip};
+pub use replace::{begin_copy, finish_replacement, forget_replaced, replace_by_copy};
 
 use synod_types::{BlockHash, Height};
 

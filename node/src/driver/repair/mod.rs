@@ -7,24 +7,25 @@
 //!
 //! [`search`] finds out what is lost and whom to ask. What came is written back in place where the frames' chain
 //! of hashes confirms every byte. Where it does not (a lost frame held a block that had left the chain, which
-//! nobody has any more) the chain is copied into a new folder, which then takes the old one's place.
+//! nobody has any more) the chain is copied into a new folder, which then takes the old one's place
+//! (`synod_ledger::log::blocks`).
 
 mod backend;
 mod search;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use synod_consensus::pow::Message;
+use synod_ledger::disk::RealFolders;
 use synod_ledger::log::LogOptions;
-use synod_ledger::log::blocks::{DamagedBlockLog, Tip};
+use synod_ledger::log::blocks::{DamagedBlockLog, Tip, begin_copy, replace_by_copy};
 use synod_types::{Genesis, Height, SecretKey};
 use tokio::sync::watch;
 
 use super::history::NodeDisk;
-use super::start::{NodeError, network_config, open_disk};
+use super::start::{BLOCKS, NodeError, network_config, open_disk};
 use crate::config::Config;
 use crate::home::Home;
 use crate::network::{self, Class, Demerit, Network, NetworkEvent, Verdict};
@@ -37,11 +38,6 @@ use search::{Held, Search};
 const TICK: Duration = Duration::from_millis(250);
 /// How often, at most, progress is logged.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
-
-/// The copy that takes the damaged log's place.
-const COPY_SUFFIX: &str = "copy";
-/// Where the damaged log goes then.
-const ASIDE_SUFFIX: &str = "aside";
 
 /// What a repair works with.
 pub(super) struct Repair<'a> {
@@ -125,40 +121,18 @@ impl Repair<'_> {
 
     /// Copies the chain and lets the copy take the damaged log's place.
     fn replace(&self, log: DamagedBlockLog<NodeDisk>, search: &Search) -> Result<(), NodeError> {
-        let folder = self.config.folder.join("blocks");
-        let copy = beside(&folder, COPY_SUFFIX);
-        remove(&copy)?;
+        let home = RealFolders(self.config.folder.clone());
+        let copy = self.config.folder.join(begin_copy(&home, BLOCKS)?);
         let disk = open_disk(&copy, self.config.storage.sync)?;
         log.copy_chain(disk, self.options, search.fetched())?;
         drop(log);
-        let aside = beside(&folder, ASIDE_SUFFIX);
-        remove(&aside)?;
-        rename(&folder, &aside)?;
-        rename(&copy, &folder)?;
-        sync_parent(&folder)?;
+        replace_by_copy(&home, BLOCKS)?;
         tracing::warn!(
-            fetched = search.fetched().len(), aside = %aside.display(),
-            "the block log was written anew without blocks that had left the chain; the damaged one is set aside"
+            fetched = search.fetched().len(),
+            "the block log was written anew without blocks that had left the chain; the damaged one goes when the new one is found whole"
         );
         Ok(())
     }
-}
-
-/// Finishes or clears away what a crash left of a replacement: call it before the log is opened.
-///
-/// # Errors
-/// [`NodeError::Folder`].
-pub(super) fn finish_replacement(folder: &Path) -> Result<(), NodeError> {
-    let copy = beside(folder, COPY_SUFFIX);
-    if !copy.exists() {
-        return Ok(());
-    }
-    if folder.exists() {
-        // The copy may be cut short; the damaged log is all there, and is repaired again.
-        return remove(&copy);
-    }
-    rename(&copy, folder)?;
-    sync_parent(folder)
 }
 
 fn take(search: &mut Search, log: &DamagedBlockLog<NodeDisk>, network: &Network, event: NetworkEvent) {
@@ -196,62 +170,5 @@ impl Held for DamagedBlockLog<NodeDisk> {
             .filter_map(|lost| lost.after)
             .filter(|tip| tip.height < height)
             .max_by_key(|tip| tip.height)
-    }
-}
-
-fn beside(folder: &Path, suffix: &str) -> PathBuf {
-    let mut name = folder.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(suffix);
-    folder.with_file_name(name)
-}
-
-fn remove(folder: &Path) -> Result<(), NodeError> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(folder, &error)),
-        _ => Ok(()),
-    }
-}
-
-fn rename(from: &Path, to: &Path) -> Result<(), NodeError> {
-    std::fs::rename(from, to).map_err(|error| failed(from, &error))
-}
-
-fn sync_parent(folder: &Path) -> Result<(), NodeError> {
-    let parent = folder.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(parent, &error))
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> NodeError {
-    NodeError::Folder { path: path.to_owned(), problem: error.to_string() }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_crash_amid_a_replacement_leaves_one_whole_log() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join("blocks");
-        let (copy, aside) = (beside(&folder, COPY_SUFFIX), beside(&folder, ASIDE_SUFFIX));
-        let write = |folder: &Path, text: &str| {
-            std::fs::create_dir_all(folder).unwrap();
-            std::fs::write(folder.join("marker"), text).unwrap();
-        };
-        finish_replacement(&folder).unwrap();
-        // While the copy was being written.
-        write(&folder, "damaged");
-        write(&copy, "half");
-        finish_replacement(&folder).unwrap();
-        assert!(!copy.exists());
-        assert_eq!(std::fs::read_to_string(folder.join("marker")).unwrap(), "damaged");
-        // Between the two renames.
-        std::fs::rename(&folder, &aside).unwrap();
-        write(&copy, "whole");
-        finish_replacement(&folder).unwrap();
-        assert_eq!(std::fs::read_to_string(folder.join("marker")).unwrap(), "whole");
-        assert!(aside.exists() && !copy.exists());
     }
 }
