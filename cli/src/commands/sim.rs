@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use synod_consensus::sim::committee::{figures, twins};
 use synod_consensus::sim::{self, Fault, Options, RangeReport, Report, Subject, Timing};
 
 use self::processor::Clock;
@@ -30,7 +31,7 @@ pub(crate) struct Sim {
     #[arg(long, default_value = "pow", value_parser = parse_subject)]
     protocol: Subject,
     /// One seed
-    #[arg(long, conflicts_with = "seeds", required_unless_present_any = ["seeds", "mutants"])]
+    #[arg(long, conflicts_with = "seeds", required_unless_present_any = ["seeds", "mutants", "twins", "figures"])]
     seed: Option<u64>,
     /// A range of seeds: 0..1000
     #[arg(long, value_parser = parse_range)]
@@ -77,6 +78,15 @@ pub(crate) struct Sim {
     /// Run every wrong line until it is caught, and print the table (same feature)
     #[arg(long, conflicts_with_all = ["seed", "seeds"])]
     mutants: bool,
+    /// Run one of four members twice, with every split of two rounds (pbft)
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "mutants"])]
+    twins: bool,
+    /// Only this case of `--twins`
+    #[arg(long, requires = "twins")]
+    case: Option<u64>,
+    /// Print messages and bytes for each decision against the number of members (pbft)
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "mutants", "twins"])]
+    figures: bool,
 }
 
 /// What `--report` holds: what is searched, how long that took so far, and one report for each worker.
@@ -97,7 +107,13 @@ impl Sim {
     /// Exit code 7 for a violation.
     pub(crate) fn run(self, context: &Context) -> Outcome<()> {
         if self.mutants {
-            return mutant_table(context);
+            return mutant_table(self.protocol, context);
+        }
+        if self.twins || self.figures {
+            if self.protocol != Subject::Pbft {
+                return Err(Failure::usage("protocol", "a committee is needed: give --protocol pbft"));
+            }
+            return if self.twins { self.try_twins(context) } else { print_figures(context) };
         }
         if self.mutant.is_some() && !cfg!(feature = "mutants") {
             return Err(no_mutants());
@@ -141,6 +157,29 @@ impl Sim {
             Some(violation) => Err(violated(1, &violation.message)),
             None => Ok(()),
         }
+    }
+
+    fn try_twins(&self, context: &Context) -> Outcome<()> {
+        let cases = self.case.map_or(0..twins::CASES, |case| case..case + 1);
+        let progress = context.output.progress("splitting twins");
+        let mut found = Twins { cases: 0, of: twins::CASES, events: 0, violations: Vec::new() };
+        for case in cases {
+            let report = with_mutant(self.mutant.as_deref(), || twins::run_case(case));
+            found.cases += 1;
+            found.events += report.events;
+            progress.say(format!("{} of {} cases", found.cases, found.of));
+            if let Some(violation) = report.violation {
+                found.violations.push(format!(
+                    "{}: {}\n  replay: {}",
+                    violation.oracle, violation.message, report.command
+                ));
+            }
+        }
+        drop(progress);
+        let violation = found.violations.first().cloned();
+        let count = found.violations.len();
+        context.output.result(&found);
+        violation.map_or(Ok(()), |first| Err(violated(count, &first)))
     }
 
     fn many(&self, from: u64, to: u64, context: &Context) -> Outcome<()> {
@@ -229,6 +268,56 @@ impl Sim {
     }
 }
 
+fn print_figures(context: &Context) -> Outcome<()> {
+    let progress = context.output.progress("counting");
+    let rows = [4, 7, 10, 16].map(|members| figures::figures(members, 50)).to_vec();
+    drop(progress);
+    context.output.result(&Costs { rows });
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Twins {
+    cases: u64,
+    of: u64,
+    events: u64,
+    violations: Vec<String>,
+}
+
+impl fmt::Display for Twins {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "cases       {} of {}: a twin, two rounds, every split", self.cases, self.of)?;
+        writeln!(formatter, "events      {}", self.events)?;
+        write!(formatter, "violations  {}", self.violations.len())?;
+        self.violations.iter().try_for_each(|violation| write!(formatter, "\n  {violation}"))
+    }
+}
+
+#[derive(Serialize)]
+struct Costs {
+    rows: Vec<figures::Figures>,
+}
+
+impl fmt::Display for Costs {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:>4} {:>7} {:>10} {:>10}  by kind", "n", "quorum", "messages", "bytes")?;
+        for row in &self.rows {
+            let kinds: Vec<String> = row
+                .kinds
+                .iter()
+                .map(|(kind, (messages, bytes))| format!("{kind} {messages} ({bytes} B)"))
+                .collect();
+            let kinds = kinds.join(", ");
+            write!(
+                formatter,
+                "\n{:>4} {:>7} {:>10} {:>10}  {kinds}",
+                row.members, row.quorum, row.messages, row.bytes
+            )?;
+        }
+        Ok(())
+    }
+}
+
 fn write_report(path: &Path, saved: &Saved) -> Outcome<()> {
     let text = serde_json::to_string_pretty(saved).expect("reports serialize");
     let beside = path.with_extension("new");
@@ -259,13 +348,13 @@ fn no_mutants() -> Failure {
 }
 
 #[cfg(not(feature = "mutants"))]
-fn mutant_table(_: &Context) -> Outcome<()> {
+fn mutant_table(_: Subject, _: &Context) -> Outcome<()> {
     Err(no_mutants())
 }
 
 #[cfg(feature = "mutants")]
-fn mutant_table(context: &Context) -> Outcome<()> {
-    table::print(context)
+fn mutant_table(subject: Subject, context: &Context) -> Outcome<()> {
+    table::print(subject, context)
 }
 
 #[derive(Serialize)]

@@ -22,7 +22,7 @@ impl Pbft {
         }
         let (current, now) = (self.view, cx.now());
         let state = self.slots.entry(slot).or_default();
-        if view > current || !self.is_active {
+        if view > current || !(self.is_active || mutant!("pbft-6-vote-between-views")) {
             // The lowest view above the current one is the next that can begin.
             if state.early.is_none_or(|early| early.choice.view < current || view < early.choice.view) {
                 state.early = Some(vote);
@@ -57,9 +57,13 @@ impl Pbft {
         let view = self.view;
         let Some(state) = self.slots.get(&slot) else { return };
         let Some(vote) = state.in_view(view) else { return };
+        let is_ready = self.is_active || mutant!("pbft-6-vote-between-views");
         let is_done = state.accepted_in(view).is_some() && !mutant!("pbft-2-two-digests");
         let is_same = state.accepted.is_some_and(|accepted| accepted.choice == vote.choice);
-        if !self.is_active || is_done || is_same || !self.is_in_window(slot) || self.is_past_end(slot) {
+        if mutant!("pbft-11-not-again") && slot <= self.executed {
+            return;
+        }
+        if !is_ready || is_done || is_same || !self.is_in_window(slot) || self.is_past_end(slot) {
             return;
         }
         let is_fresh = slot > self.replanned;
@@ -88,6 +92,7 @@ impl Pbft {
     pub(super) fn accept(&mut self, vote: Vote, cx: &mut Cx<'_>) {
         let Choice { slot, digest, .. } = vote.choice;
         let Some(signer) = self.config.signer.clone() else { return };
+        self.anchor(slot, cx);
         if let Some(body) = digest.and_then(|digest| self.bodies.begin_journalling(digest)) {
             // Small transactions may fill a batch by their number.
             if body.bytes().len() >= self.config.limits.batch_bytes / 8 {
@@ -178,7 +183,9 @@ impl Pbft {
 
     fn check_decided(&mut self, slot: Slot, cx: &mut Cx<'_>) {
         let Some(state) = self.slots.get(&slot) else { return };
-        if let Some(decision) = state.quorum_of_commits(self.config.committee.quorum()) {
+        let quorum = self.config.committee.quorum();
+        let needed = if mutant!("pbft-3-commit-short") { quorum - 1 } else { quorum };
+        if let Some(decision) = state.quorum_of_commits(needed) {
             self.decide(decision, cx);
         }
     }

@@ -5,7 +5,7 @@
 //! whoever is ahead answers with the proof of a view, with decisions, or with a certificate; each answer
 //! proves itself. What is older than others keep is fetched as blocks, up to a certificate.
 
-use synod_types::{BlockHash, Position, Slot};
+use synod_types::{BlockHash, Position, Slot, mutant};
 
 use super::messages::{Message, Phase, Standing, Vote};
 use super::{Cx, Pbft};
@@ -109,6 +109,9 @@ impl Pbft {
     pub(super) fn show_view(&mut self, to: Peer, cx: &mut Cx<'_>) {
         let now = cx.now();
         let pause = self.config.limits.base_timeout_ms / 8;
+        if mutant!("pbft-14-show-nothing") {
+            return;
+        }
         if self.shown.get(&to).is_some_and(|at| at.plus_ms(pause) > now) {
             return;
         }
@@ -129,7 +132,7 @@ impl Pbft {
         let Some(certificate) = self.stable.clone().filter(|stable| stable.slot() > self.executed) else {
             return;
         };
-        if self.fetching.is_some() {
+        if self.fetching.is_some() || mutant!("pbft-15-no-fetch") {
             return;
         }
         if self.delivered > self.executed {

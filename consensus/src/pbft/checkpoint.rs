@@ -21,10 +21,13 @@ impl Pbft {
         self.stable.as_ref().map_or(Slot(0), Certificate::slot)
     }
 
-    /// Nothing at or below this slot is of interest any more.
+    /// Nothing at or below this slot is of interest any more. What lies a window below the newest certificate and
+    /// is not executed here comes as blocks, so that a member whose ledger lags keeps no more than others (A7).
     pub(super) fn floor(&self) -> Slot {
-        let done = self.executed.min(self.certified());
-        Slot(done.0.saturating_sub(self.config.limits.retained_slots))
+        let (certified, limits) = (self.certified(), &self.config.limits);
+        let done = self.executed.min(certified).0.saturating_sub(limits.retained_slots);
+        let far = certified.0.saturating_sub(limits.window.max(limits.retained_slots));
+        Slot(if mutant!("gen-9-keep-all") { done } else { done.max(far) })
     }
 
     /// Whether this member may vote at the slot.
@@ -57,7 +60,7 @@ impl Pbft {
     /// Hands decided slots to the ledger, in order.
     pub(super) fn deliver(&mut self, cx: &mut Cx<'_>) {
         while self.fetching.is_none() {
-            let slot = Slot(self.delivered.0 + 1);
+            let slot = self.next_to_deliver();
             let decision = self.slots.get(&slot).and_then(|state| state.decision.as_ref());
             let Some(decision) = decision.filter(|_| !self.is_past_end(slot)) else { return };
             let is_committed = decision.choice.view == self.view && self.is_active;
@@ -73,6 +76,14 @@ impl Pbft {
             self.delivered = slot;
             self.timers.made_progress(cx.now(), is_committed);
         }
+    }
+
+    /// Slots are delivered in order.
+    fn next_to_deliver(&self) -> Slot {
+        let next = Slot(self.delivered.0 + 1);
+        let mut later = self.slots.range(next..).filter(|(_, state)| state.decision.is_some());
+        let first = later.next().map(|(slot, _)| *slot).filter(|_| mutant!("pbft-4-any-order"));
+        first.unwrap_or(next)
     }
 
     /// The block is durable: this member attests it.
@@ -213,12 +224,26 @@ impl Pbft {
         cx.persist(record);
     }
 
+    /// A vote far above the checkpoint that a start would find is useless to a VIEW-CHANGE without that of today
+    /// (PBFT-7): write it down first. Certificates are otherwise the block log's, which is behind at times.
+    pub(super) fn anchor(&mut self, slot: Slot, cx: &mut Cx<'_>) {
+        let reach = self.anchored.0.saturating_add(self.config.limits.window);
+        if slot.0 <= reach || mutant!("pbft-7-no-anchor") {
+            return;
+        }
+        if let Some(stable) = self.stable.clone() {
+            self.anchored = stable.slot();
+            self.persist(Record::Stable(stable), cx);
+        }
+    }
+
     /// At the end of a step, when the memory is whole again.
     pub(super) fn restate_if_long(&mut self, cx: &mut Cx<'_>) {
         if self.journalled > self.config.limits.journal_bytes {
             let records = self.whole_memory();
             // At least as much again is written before the next time, however large the memory is.
             self.journalled = 0;
+            self.anchored = self.certified();
             cx.restate(records);
         }
     }
@@ -231,8 +256,12 @@ impl Pbft {
         let begun = self.new_view.as_ref().map(|new_view| new_view.view);
         let is_later = |view| begun.is_none_or(|begun| view > begun);
         records.extend(own.filter(|own| is_later(own.view())).cloned().map(Record::ViewChange));
-        records.extend(self.bodies.journalled_above(self.executed));
-        let low = Slot(self.certified().0 + 1);
+        let certified = self.certified();
+        // An executed block that is not certified may have to be proposed again, and this be its last copy.
+        let needed =
+            if mutant!("gen-13-drop-executed-bodies") { self.executed } else { self.executed.min(certified) };
+        records.extend(self.bodies.journalled_above(needed));
+        let low = Slot(certified.0 + 1);
         for state in self.slots.range(low..).map(|(_, state)| state) {
             records.extend(state.accepted.map(Record::Accepted));
             records.extend(state.prepared.iter().cloned().map(Record::Prepared));

@@ -33,8 +33,8 @@ impl From<&ViewChange> for SignedStatement {
 
 impl From<&NewView> for SignedStatement {
     fn from(new_view: &NewView) -> Self {
-        let content = NewView::content(new_view.view, &new_view.view_changes, &new_view.pre_prepares);
-        Self { tag: NEW_VIEW_TAG.into(), content: content.into(), signature: new_view.signature }
+        let content = new_view.signed_content().into();
+        Self { tag: NEW_VIEW_TAG.into(), content, signature: new_view.signature }
     }
 }
 

@@ -185,7 +185,12 @@ pub struct NewView {
 }
 
 impl NewView {
-    /// What the primary signs: the view and the hashes of V and O.
+    /// What the primary signed.
+    pub fn signed_content(&self) -> Vec<u8> {
+        Self::content(self.view, &self.view_changes, &self.pre_prepares)
+    }
+
+    /// What a primary signs: the view and the hashes of V and O.
     pub fn content(view: View, view_changes: &[ViewChange], pre_prepares: &[Vote]) -> Vec<u8> {
         let changes = sha256(&[&codec::encode(view_changes)]);
         let proposals = sha256(&[&codec::encode(pre_prepares)]);

@@ -38,6 +38,8 @@ mod new_view;
 mod propose;
 mod recovery;
 mod slots;
+#[cfg(any(test, feature = "mutants"))]
+pub(crate) mod stage;
 mod status;
 mod timers;
 mod view_change;
@@ -99,6 +101,8 @@ pub struct Pbft {
     ended_at: Option<Slot>,
     /// Bytes written since the journal last began anew.
     journalled: usize,
+    /// The highest stable checkpoint that a start would find: what this member stands for lies in its window.
+    anchored: Slot,
     halted: Option<String>,
 }
 

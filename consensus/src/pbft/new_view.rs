@@ -89,11 +89,15 @@ impl Pbft {
 
     pub(super) fn on_new_view(&mut self, new_view: NewView, cx: &mut Cx<'_>) {
         let is_news = new_view.view > self.view || (new_view.view == self.view && !self.is_active);
+        let lacks_body = |vote: &Vote| !self.has_body(vote.choice);
+        if mutant!("pbft-10-bodies-first") && new_view.pre_prepares.iter().any(lacks_body) {
+            return;
+        }
         if is_news {
             return self.enter_view(new_view, cx);
         }
         let begun = self.new_view.as_ref().filter(|known| known.view == new_view.view);
-        if let Some(known) = begun.filter(|known| **known != new_view) {
+        if let Some(known) = begun.filter(|known| known.signed_content() != new_view.signed_content()) {
             let primary = new_view.view.primary(&self.config.committee).peer();
             cx.tell(Event::Caught(evidence::of_new_views(known, &new_view, &self.config.committee)));
             cx.accuse(primary, Fault::Contradiction);
@@ -102,7 +106,9 @@ impl Pbft {
 
     /// The view begins here: its proposals replace whatever was proposed above the stable checkpoint.
     fn enter_view(&mut self, new_view: NewView, cx: &mut Cx<'_>) {
-        self.persist(Record::NewView(new_view.clone()), cx);
+        if !mutant!("gen-2-forget-begun") {
+            self.persist(Record::NewView(new_view.clone()), cx);
+        }
         let primary = new_view.view.primary(&self.config.committee);
         cx.tell(Event::LeaderChanged { view: new_view.view.0, leader: primary.0.into() });
         let plan = plan(&new_view.view_changes);

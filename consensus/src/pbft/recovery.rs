@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use synod_types::Slot;
+use synod_types::{Slot, mutant};
 
 use super::bodies::Bodies;
 use super::config::Config;
-use super::messages::{Phase, Record, View};
+use super::messages::{Phase, Record, View, Vote};
 use super::new_view::plan;
 use super::propose::Proposing;
 use super::timers::Timers;
@@ -40,12 +40,14 @@ impl Pbft {
             fetching: None,
             ended_at: history.has_ended.then_some(executed),
             journalled: 0,
+            anchored: Slot(0),
             halted: None,
             config,
         };
         for record in records {
             machine.remember(record);
         }
+        machine.anchored = machine.certified();
         machine.restore_blocks(&history, cx);
         machine.restore_votes();
         machine.accept_all(cx);
@@ -64,7 +66,12 @@ impl Pbft {
                     self.bodies.extend_to(digest, slot);
                 }
                 let state = self.slots.entry(slot).or_default();
-                (state.pre_prepare, state.accepted) = (Some(vote), Some(vote));
+                state.accepted = Some(vote);
+                // In a journal that began anew the view's beginning comes first: what it proposes stays.
+                let is_later = |known: Vote| vote.choice.view >= known.choice.view;
+                if state.pre_prepare.is_none_or(is_later) || mutant!("pbft-8-restart-proposes") {
+                    state.pre_prepare = Some(vote);
+                }
                 self.proposing.next = self.proposing.next.max(Slot(slot.0 + 1));
             }
             Record::Prepared(prepared) => {

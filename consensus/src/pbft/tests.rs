@@ -1,223 +1,13 @@
 //! Stories of one member: what it says, step by step, to what it hears.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use synod_types::{Epoch, Position, Slot};
 
-use alloy_primitives::{B256, Bytes};
-use synod_types::{BlockHash, Epoch, Height, Position, Slot, UnixMillis};
-
-use super::messages::{CarriedOver, Choice, Message, Phase, Prepared, View, ViewChange, Vote};
+use super::messages::{Choice, Message, Phase, ViewChange, Vote};
 use super::new_view::plan;
+use super::stage::{Stage, WALL, body, choice, hash, null};
 use super::*;
-use crate::committee::{
-    Attested, Committee, EpochRecord, FaultModel, Member, MemberIndex, Payload, Signatures, Signer, Validity,
-};
-use crate::effects::Effect;
-use crate::journal::{Durable, FrameNumber, Journal};
-use crate::replica::Replica;
-
-const WALL: UnixMillis = UnixMillis(1_000_000);
-
-#[derive(Debug)]
-struct AnyBytes;
-
-impl Validity for AnyBytes {
-    fn check(&self, payload: &Payload) -> Result<(), String> {
-        if payload.bytes().ends_with(b"bad") { Err("it ends badly".to_owned()) } else { Ok(()) }
-    }
-}
-
-/// A journal that keeps everything at once.
-struct Paper(FrameNumber);
-
-impl Journal for Paper {
-    fn durable_through(&self) -> FrameNumber {
-        self.0
-    }
-}
-
-fn committee(members: u8) -> (Committee, Vec<Signer>) {
-    let keys: Vec<_> =
-        (0..members).map(|index| synod_types::SecretKey::from_seed(&[index + 1; 32])).collect();
-    let record = EpochRecord {
-        epoch: Epoch(0),
-        ordering: "pbft".to_owned(),
-        model: FaultModel::Byzantine,
-        base: Height(0),
-        members: keys.iter().map(|key| Member { key: key.public(), incarnation: 0 }).collect(),
-    };
-    let committee = Committee::new(B256::ZERO, record).unwrap();
-    let signers = keys.into_iter().map(|key| Signer::new(&committee, key).unwrap()).collect();
-    (committee, signers)
-}
-
-/// One member on paper, and what it has said.
-struct Stage {
-    committee: Committee,
-    signers: Vec<Signer>,
-    config: Config,
-    replica: Replica<Pbft>,
-    journal: Paper,
-    records: Vec<Record>,
-    now: Time,
-    said: Vec<Message>,
-    appended: Vec<(Position, Bytes)>,
-    jobs: Vec<Job>,
-    told: Vec<Event>,
-    accused: Vec<(Peer, Fault)>,
-}
-
-impl Stage {
-    fn new(me: usize) -> Self {
-        Self::with(me, Limits { window: 12, in_flight: 6, ..Limits::default() })
-    }
-
-    fn with(me: usize, limits: Limits) -> Self {
-        let (committee, signers) = committee(4);
-        let config = Config {
-            committee: committee.clone(),
-            signer: Some(signers[me].clone()),
-            validity: Arc::new(AnyBytes),
-            limits,
-        };
-        let journal = Paper(FrameNumber(0));
-        let replica = Self::replica(&config, Vec::new(), History::default(), &journal);
-        let mut stage = Self {
-            committee,
-            signers,
-            config,
-            replica,
-            journal,
-            records: Vec::new(),
-            now: Time(0),
-            said: Vec::new(),
-            appended: Vec::new(),
-            jobs: Vec::new(),
-            told: Vec::new(),
-            accused: Vec::new(),
-        };
-        stage.carry_out();
-        stage
-    }
-
-    fn replica(config: &Config, records: Vec<Record>, history: History, journal: &Paper) -> Replica<Pbft> {
-        Replica::recover(config.clone(), records, history, &Durable::proven_by(journal), 1, Time(0), WALL)
-    }
-
-    /// Loses power, and starts from what was written.
-    fn restart(&mut self, history: History) {
-        self.replica = Self::replica(&self.config, self.records.clone(), history, &self.journal);
-        self.carry_out();
-    }
-
-    fn carry_out(&mut self) {
-        if let Some(frame) = self.replica.take_frame() {
-            self.journal.0 = frame.number;
-            if frame.restates {
-                self.records.clear();
-            }
-            self.records.extend(frame.records);
-            self.replica.durable(&Durable::proven_by(&self.journal));
-        }
-        while let Some(effect) = self.replica.next_effect() {
-            match effect {
-                Effect::Send { message, .. } | Effect::Broadcast(message) => self.said.push(message),
-                Effect::Append { position, body, .. } => self.appended.push((position, body)),
-                Effect::Start(job) => self.jobs.push(job),
-                Effect::Tell(event) => self.told.push(event),
-                Effect::Accuse { peer, fault } => self.accused.push((peer, fault)),
-                Effect::Rewind { .. } | Effect::Load { .. } | Effect::Cancel => panic!("never"),
-            }
-        }
-    }
-
-    fn step(&mut self, input: Input<Pbft>) {
-        self.replica.step(input, self.now, WALL);
-        self.carry_out();
-    }
-
-    /// What a member says, checked as it comes in.
-    fn hear(&mut self, from: u8, message: Message) {
-        let peer = MemberIndex(from).peer();
-        let message = Pbft::check(&self.config, peer, message).unwrap();
-        self.step(Input::Message { from: peer, message });
-    }
-
-    fn refuse(&mut self, from: u8, message: Message) -> Fault {
-        Pbft::check(&self.config, MemberIndex(from).peer(), message).unwrap_err()
-    }
-
-    fn vote(&self, member: u8, phase: Phase, choice: Choice) -> Vote {
-        Vote::new(&self.committee, &self.signers[usize::from(member)], phase, choice)
-    }
-
-    fn pass_ms(&mut self, ms: u64) {
-        let end = self.now.plus_ms(ms);
-        while let Some(at) = self.replica.wake_at().filter(|at| *at <= end) {
-            self.now = at;
-            self.step(Input::Wake);
-        }
-        self.now = end;
-    }
-
-    fn take_said(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.said)
-    }
-
-    fn has_said(&self, wanted: impl Fn(&Message) -> bool) -> bool {
-        self.said.iter().any(wanted)
-    }
-
-    fn fact(&self, name: &str) -> String {
-        let facts = self.replica.status().facts;
-        facts.into_iter().find(|(known, _)| *known == name).unwrap().1
-    }
-
-    fn prepared(&self, choice: Choice) -> Prepared {
-        let primary = choice.view.primary(&self.committee);
-        let pre_prepare = self.vote(primary.0, Phase::PrePrepare, choice);
-        let backups = (0..4u8).filter(|member| *member != primary.0).take(2);
-        let signed = backups
-            .map(|member| (MemberIndex(member), self.vote(member, Phase::Prepare, choice).signature))
-            .collect();
-        Prepared { pre_prepare, prepares: Signatures::new(&signed) }
-    }
-
-    fn change(&self, member: u8, view: u64, prepared: Vec<Prepared>) -> ViewChange {
-        let content = CarriedOver { view: View(view), stable: None, prepared };
-        ViewChange::new(&self.committee, &self.signers[usize::from(member)], content)
-    }
-
-    fn certificate(&self, slot: u64) -> Certificate {
-        let statement = Attested {
-            position: Position { epoch: Epoch(0), slot: Slot(slot) },
-            height: Height(slot),
-            block_hash: hash(slot),
-        };
-        let signed = self.signers[..3]
-            .iter()
-            .map(|signer| (signer.index(), Attestation::new(&self.committee, signer, statement).signature))
-            .collect();
-        Certificate { statement, signatures: Signatures::new(&signed) }
-    }
-}
-
-fn hash(slot: u64) -> BlockHash {
-    BlockHash(B256::with_last_byte(slot as u8))
-}
-
-fn body(text: &str) -> Payload {
-    let bytes = [&WALL.0.to_be_bytes()[..], text.as_bytes()].concat();
-    Payload::new(bytes.into()).unwrap()
-}
-
-fn choice(view: u64, slot: u64, body: &Payload) -> Choice {
-    Choice { view: View(view), slot: Slot(slot), digest: Some(body.digest()) }
-}
-
-fn null(view: u64, slot: u64) -> Choice {
-    Choice { view: View(view), slot: Slot(slot), digest: None }
-}
+use crate::committee::{MemberIndex, Payload};
 
 /// PBFT-2, PBFT-3, PBFT-4: the ordinary way of one payload, as a backup sees it.
 #[test]
@@ -533,6 +323,27 @@ fn an_epoch_ends_with_its_last_block() {
     let jobs = stage.jobs.len();
     stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 1 << 20 });
     assert_eq!(stage.jobs.len(), jobs);
+}
+
+/// PBFT-18: progress alone does not excuse a primary that leaves a transaction out.
+#[test]
+fn pbft_18_a_censoring_primary_is_left_and_a_busy_one_is_not() {
+    let mut stage = Stage::with(1, Limits { batch_bytes: 1_000, ..Limits::default() });
+    stage.step(Input::Demand { oldest_since: Some(stage.now), bytes: 10 });
+    for slot in 1..=7 {
+        stage.pass_ms(200);
+        stage.decide_next(slot);
+    }
+    assert!(!stage.has_said(|said| matches!(said, Message::ViewChange(_))), "four timeouts are not over");
+    stage.pass_ms(250);
+    assert!(stage.has_said(|said| matches!(said, Message::ViewChange(_))));
+    let mut busy = Stage::with(1, Limits { batch_bytes: 8, ..Limits::default() });
+    busy.step(Input::Demand { oldest_since: Some(busy.now), bytes: 10 });
+    for slot in 1..=12 {
+        busy.pass_ms(200);
+        busy.decide_next(slot);
+    }
+    assert!(!busy.has_said(|said| matches!(said, Message::ViewChange(_))), "its batches are full");
 }
 
 /// GEN-3: a member without a voice follows, and says nothing that is signed.

@@ -86,7 +86,7 @@ impl Timers {
     pub(super) fn made_progress(&mut self, now: Time, is_committed: bool) {
         self.progress_at = now;
         self.pause_ms = 0;
-        if is_committed {
+        if is_committed && !mutant!("pbft-20-no-reset") {
             self.failed = 0;
         }
     }
@@ -173,8 +173,12 @@ impl Pbft {
         let view = self.view;
         let open = self.slots.range(synod_types::Slot(self.delivered.0 + 1)..);
         let mut undecided = open.filter(|(_, state)| state.decision.is_none());
-        let first = undecided.find_map(|(_, state)| state.in_view(view).and(state.since));
+        // What a view carries over waits since the view began.
+        let began = self.timers.view_began;
+        let first =
+            undecided.find_map(|(_, state)| state.in_view(view).map(|_| state.since.unwrap_or(began)));
         let waiting = [self.timers.demand.oldest_since, first].into_iter().flatten().min();
+        let waiting = waiting.or_else(|| mutant!("pbft-18-no-lull").then_some(began));
         let waiting = waiting.filter(|_| self.may_give_up())?;
         let from = waiting.max(self.timers.progress_at).max(self.timers.view_began);
         Some(from.plus_ms(self.timers.timeout_ms(&self.config.limits)))

@@ -26,10 +26,13 @@ impl Pbft {
             .range(low..)
             .filter(|(slot, _)| **slot > low && slot.0 <= window_end)
             .filter_map(|(_, state)| state.prepared.clone())
+            .filter(|_| !mutant!("pbft-7-carry-nothing"))
             .collect();
         let content = CarriedOver { view, stable, prepared };
         let change = ViewChange::new(&self.config.committee, &signer, content);
-        self.persist(Record::ViewChange(change.clone()), cx);
+        if !mutant!("gen-2-forget-left") {
+            self.persist(Record::ViewChange(change.clone()), cx);
+        }
         cx.broadcast(Message::ViewChange(change.clone()));
         self.view_changes.insert(signer.index(), change);
         self.consider_view_changes(cx);
@@ -39,7 +42,8 @@ impl Pbft {
         let member = change.member;
         self.look_for_forgotten(&change, cx);
         if let Some(known) = self.view_changes.get(&member) {
-            if known.view() == change.view() && *known != change {
+            // A second signature under the same words is no second statement.
+            if known.view() == change.view() && known.content != change.content {
                 let evidence = evidence::of_view_changes(known, &change);
                 cx.tell(Event::Caught(evidence));
                 return cx.accuse(member.peer(), Fault::Contradiction);
@@ -77,7 +81,7 @@ impl Pbft {
         }
         let view = self.view;
         let wanting = self.view_changes.values().filter(|change| change.view() >= view).count();
-        if wanting >= self.config.committee.quorum() {
+        if wanting >= self.config.committee.quorum() || mutant!("pbft-13-eager-timer") {
             self.timers.view_is_wanted(&self.config.limits, cx.now());
         }
         self.begin_view(cx);

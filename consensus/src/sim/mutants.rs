@@ -40,7 +40,7 @@ pub enum Caught {
     },
 }
 
-const fn running(id: &'static str, meaning: &'static str) -> Mutant {
+pub(super) const fn running(id: &'static str, meaning: &'static str) -> Mutant {
     Mutant { id, meaning, caught: Caught::Running }
 }
 

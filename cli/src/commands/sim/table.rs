@@ -4,8 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use synod_consensus::sim::Options;
-use synod_consensus::sim::mutants::{Fate, MUTANTS, hunt};
+use synod_consensus::sim::mutants::{Fate, MUTANTS, Mutant, hunt};
+use synod_consensus::sim::{Options, Subject, committee};
 use synod_testnet::simulation::mutants as whole_nodes;
 
 use super::processor::Clock;
@@ -16,13 +16,11 @@ use crate::failure::Outcome;
 /// A hundredth of the 30 CPU-minutes that a search is given: a mutant that lives longer has survived.
 const LIMIT: Duration = Duration::from_secs(18);
 
-/// Hunts all of them.
-pub(super) fn print(context: &Context) -> Outcome<()> {
+/// Hunts all of a subject.
+pub(super) fn print(subject: Subject, context: &Context) -> Outcome<()> {
     let progress = context.output.progress("hunting mutants");
     let mut fates = Vec::new();
-    let model = MUTANTS.iter().map(|prey| (prey, Options::seed(0)));
-    let real = whole_nodes::MUTANTS.iter().map(|prey| (prey, Options::real(0)));
-    for (prey, template) in model.chain(real) {
+    for (prey, template) in preys(subject) {
         progress.say(prey.id.to_owned());
         let clock = Clock::start();
         let fate = hunt(prey, &template, &simulate, |_| clock.spent() < LIMIT);
@@ -37,6 +35,18 @@ pub(super) fn print(context: &Context) -> Outcome<()> {
         return Ok(());
     }
     Err(violated(survivors.len(), &format!("{} survived", survivors.join(", "))))
+}
+
+/// The wrong lines of what is simulated, each with the runs that it is hunted in.
+fn preys(subject: Subject) -> Vec<(&'static Mutant, Options)> {
+    match subject {
+        Subject::Pow => {
+            let model = MUTANTS.iter().map(|prey| (prey, Options::seed(0)));
+            let real = whole_nodes::MUTANTS.iter().map(|prey| (prey, Options::real(0)));
+            model.chain(real).collect()
+        }
+        Subject::Pbft => committee::mutants::MUTANTS.iter().map(|prey| (prey, Options::pbft(0))).collect(),
+    }
 }
 
 #[derive(Serialize)]

@@ -3,6 +3,7 @@
 use super::{DELTA_MS, Event, World};
 use crate::committee::MemberIndex;
 use crate::protocol::Input;
+use crate::replica::Replica;
 use crate::sim::journal::ModelJournal;
 use crate::sim::report::Timing;
 use crate::sim::swarm::Fault;
@@ -11,6 +12,8 @@ use crate::sim::swarm::Fault;
 const CHAOS_MS: (u64, u64) = (300, 3_000);
 /// How long a cut lasts.
 const CUT_MS: (u64, u64) = (500, 12_000);
+/// How long a primary is cut off so that it is left.
+const ISOLATED_MS: u64 = 3_000;
 /// The mean delay that nobody was told of, at most; no delay is longer than sixteen times the mean.
 pub(super) const SLOW_DELTA_MS: u64 = 16 * 60;
 
@@ -63,28 +66,36 @@ impl World {
             }
         }
         self.count(if both_ways { "partition" } else { "one-way partition" });
-        self.cut(cut);
+        let lasts = self.random.between(CUT_MS.0, CUT_MS.1);
+        self.cut(cut, lasts);
     }
 
-    /// Whoever leads is cut off, so that a run sees a view change.
+    /// Who leads the highest view.
+    pub(super) fn leader(&self) -> Option<MemberIndex> {
+        let machines = self.processes.iter().filter_map(|process| process.replica.as_ref());
+        let latest = machines.map(Replica::protocol).max_by_key(|machine| machine.view())?;
+        Some(latest.primary())
+    }
+
+    /// Whoever leads is cut off for a while, so that a run sees a view change.
     pub(super) fn isolate_primary(&mut self) {
-        let views = self.processes.iter().filter_map(|process| process.replica.as_ref());
-        let Some(primary) = views.map(|replica| replica.protocol().primary()).max() else { return };
+        let now = self.scheduler.now();
+        let Some(primary) = self.leader().filter(|_| self.isolated_until <= now) else { return };
+        self.isolated_until = now.plus_ms(ISOLATED_MS);
         let at = usize::from(primary.0);
         let others = (0..self.processes.len()).filter(|other| *other != at);
         let cut = others.flat_map(|other| [(at, other), (other, at)]).collect();
         self.count("primary isolated");
-        self.cut(cut);
+        self.cut(cut, ISOLATED_MS);
     }
 
-    fn cut(&mut self, directions: Vec<(usize, usize)>) {
+    fn cut(&mut self, directions: Vec<(usize, usize)>, lasts_ms: u64) {
         for (from, to) in &directions {
             self.network.cut(*from, *to, true);
         }
         let now = self.scheduler.now();
         self.trace.line(now, || format!("cut {directions:?}"));
-        let lasts = self.random.between(CUT_MS.0, CUT_MS.1);
-        self.scheduler.schedule(now.plus_ms(lasts), Event::Mend(directions));
+        self.scheduler.schedule(now.plus_ms(lasts_ms), Event::Mend(directions));
     }
 
     /// A link that returns is a new connection.
@@ -178,15 +189,24 @@ impl World {
         let now = self.scheduler.now();
         let wait = self.random.between(100, 2_500);
         self.scheduler.schedule(now.plus_ms(wait), Event::Minds);
-        if let Some((_, sides)) = &mut self.twins {
+        if let Some((_, sides)) = self.twins.as_mut().filter(|_| self.script.is_none()) {
             let cut = self.random.next_u64();
             let both = if self.random.chance(300_000) { self.random.next_u64() } else { 0 };
             *sides = [cut | both, !cut | both];
         }
+        let mut common = None;
+        let do_conspire = self.is_beyond_budget() && self.random.chance(900_000);
+        let honest: Vec<MemberIndex> =
+            self.committee.indexes().filter(|member| self.is_honest(*member)).collect();
+        let victim = self.random.pick(&honest).copied();
         for at in 0..self.processes.len() {
             let view = self.processes[at].replica.as_ref().map(|replica| replica.protocol().view().0);
             let Some(liar) = &mut self.processes[at].liar else { continue };
             liar.change_mind(&mut self.random);
+            if do_conspire {
+                let lie = *common.get_or_insert(liar.lie());
+                liar.conspire(lie, victim);
+            }
             let said = liar.volunteer(view.unwrap_or_default(), &mut self.random);
             if let Some(lie) = liar.lie() {
                 self.coverage.entry(lie.name()).and_modify(|count| *count += 1).or_insert(1);
@@ -227,6 +247,10 @@ impl World {
             if self.processes[at].replica.is_none() {
                 self.start(at);
             }
+        }
+        if self.random.chance(500_000) {
+            // Nobody noticed that links had failed, so nobody is told that they work again.
+            return;
         }
         for at in self.core.clone() {
             for other in self.core.clone().into_iter().filter(|other| *other != at) {

@@ -75,14 +75,19 @@ impl World {
             Ok(verified) => {
                 if self.processes[at].is_honest() {
                     self.auditor.hear(message, &self.committee);
+                    if let Message::NewView(new_view) = message {
+                        self.check_beginning(at, new_view);
+                    }
                 }
                 self.feed(at, Input::Message { from, message: verified });
             }
             Err(fault) => self.accused(at, from, &fault),
         }
         if let Some(liar) = &mut self.processes[at].liar {
+            let sender = self.committee.member(from).filter(|_| liar.conspires());
             for echo in liar.echo(message) {
-                for member in self.committee.indexes() {
+                for member in self.committee.indexes().filter(|member| sender.is_none_or(|it| it == *member))
+                {
                     self.send_as_is(at, member, &echo);
                 }
             }
@@ -278,6 +283,9 @@ impl World {
             return;
         }
         let now = self.scheduler.now();
+        if let Some(meter) = &mut self.meter {
+            meter.sent(&envelope.packet);
+        }
         for arrival in self.network.send(at, to, now, &mut self.random).into_iter().flatten() {
             let envelope = Rc::clone(envelope);
             self.scheduler.schedule(arrival, Event::Deliver { from: at as u8, to: to as u8, envelope });

@@ -1,7 +1,7 @@
 //! The lying adapter: an ordinary replica whose messages are changed on their way out, for each receiver
 //! anew, and signed again with the member's own key (S-B1 to S-B13).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{B256, Bytes};
 use synod_types::{Slot, UnixMillis};
@@ -30,6 +30,10 @@ pub(super) struct Liar {
     /// The other body that it proposed beside its own.
     doubles: BTreeMap<B256, B256>,
     stale: Vec<Message>,
+    /// What it voted for unasked since it last changed its mind: two such liars would answer each other for ever.
+    echoed: BTreeSet<(Option<MemberIndex>, Choice)>,
+    /// It tells two stories together with other liars.
+    conspires: bool,
 }
 
 /// All classes of lies.
@@ -51,16 +55,41 @@ pub(super) const LIES: &[Fault] = &[
 impl Liar {
     pub(super) fn new(signer: Signer, committee: Committee, swarm: &Swarm) -> Self {
         let lies = LIES.iter().copied().filter(|lie| swarm.has(*lie)).collect();
-        Self { signer, committee, lies, now: None, side: 0, doubles: BTreeMap::new(), stale: Vec::new() }
+        Self {
+            signer,
+            committee,
+            lies,
+            now: None,
+            side: 0,
+            doubles: BTreeMap::new(),
+            stale: Vec::new(),
+            echoed: BTreeSet::new(),
+            conspires: false,
+        }
     }
 
     /// Draws another lie, and other victims.
     pub(super) fn change_mind(&mut self, random: &mut Random) {
         self.now = if random.chance(150_000) { None } else { random.pick(&self.lies).copied() };
         self.side = random.next_u64();
+        self.echoed.clear();
+        self.conspires = false;
         if self.side & ((1 << self.committee.len()) - 1) == 0 {
             self.side = 1;
         }
+    }
+
+    /// Thinks as another liar does: together they are more than a committee survives, and tell each honest
+    /// member only what agrees with what it says itself. One of them hears the other story.
+    pub(super) fn conspire(&mut self, now: Option<Fault>, victim: Option<MemberIndex>) {
+        self.now = now;
+        self.side = victim.map_or(1, |member| 1 << member.0);
+        self.conspires = now == Some(Fault::Equivocate);
+    }
+
+    /// Whether it answers votes to their sender alone.
+    pub(super) fn conspires(&self) -> bool {
+        self.conspires
     }
 
     /// What it does at the moment.
@@ -83,6 +112,10 @@ impl Liar {
         }
         let mut message = message.clone();
         match self.now {
+            // Its votes are the answers to what it hears.
+            _ if self.conspires && matches!(message, Message::Prepare(_) | Message::Commit(_)) => {
+                return Vec::new();
+            }
             Some(Fault::Silence) if self.is_on_side(to) => return Vec::new(),
             Some(Fault::Equivocate) if self.is_on_side(to) => message = self.double(message),
             Some(Fault::WithholdBody) => match &mut message {
@@ -135,10 +168,15 @@ impl Liar {
         if !matches!(self.now, Some(Fault::DoubleVote | Fault::Equivocate)) {
             return Vec::new();
         }
-        let choice = match heard {
-            Message::PrePrepare { vote, .. } | Message::Prepare(vote) | Message::Commit(vote) => vote.choice,
+        let (voter, choice) = match heard {
+            Message::PrePrepare { vote, .. } | Message::Prepare(vote) | Message::Commit(vote) => {
+                (vote.member, vote.choice)
+            }
             _ => return Vec::new(),
         };
+        if !self.echoed.insert((self.conspires.then_some(voter), choice)) {
+            return Vec::new();
+        }
         let mut votes = vec![Message::Commit(self.vote(Phase::Commit, choice))];
         // As primary it would be told apart at once, unless receivers forget that primaries do not prepare.
         let is_backup = choice.view.primary(&self.committee) != self.signer.index();

@@ -7,12 +7,18 @@
 
 mod auditor;
 mod chaos;
+#[cfg(feature = "mutants")]
+mod drills;
 mod drive;
+pub mod figures;
 mod ledger;
 mod liar;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod observer;
 mod process;
 mod sync;
+pub mod twins;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -24,10 +30,12 @@ use alloy_primitives::{B256, Bytes};
 use synod_types::{Epoch, Height, SecretKey, Slot, UnixMillis};
 
 use self::auditor::Auditor;
+use self::figures::Meter;
 use self::ledger::{ACCOUNTS, ModelValidity, Transfer};
 use self::liar::Liar;
 use self::observer::Observer;
 use self::process::Process;
+use self::twins::Script;
 use super::network::Network;
 use super::report::{Options, Report, Timing, Violation};
 use super::scheduler::Scheduler;
@@ -51,6 +59,8 @@ const SAFETY_MS: u64 = 90_000;
 const EVENTS: u64 = 3_000_000;
 /// Milliseconds between the observer's audits.
 const AUDIT_MS: u64 = 100;
+/// How long evidence is waited for after a broken rule.
+const EVIDENCE_MS: u64 = 10_000;
 /// Clients go on for so long after healing.
 const AFTER_MS: u64 = 2_000;
 
@@ -85,6 +95,7 @@ enum Event {
     Minds,
     Held { from: u8, to: u8, message: Rc<Message> },
     Audit,
+    Round(usize),
 }
 
 /// One run.
@@ -110,11 +121,17 @@ struct World {
     nonces: [u32; ACCOUNTS],
     submitted: BTreeMap<Transfer, Time>,
     healed_at: Option<Time>,
+    /// The primary is cut off until then.
+    isolated_until: Time,
     /// The members that must make progress after healing.
     core: Vec<usize>,
     wiped: Option<usize>,
     is_over: bool,
     target_blocks: u64,
+    /// Cuts by a script instead of by chance.
+    script: Option<Script>,
+    /// What was sent, where somebody counts.
+    meter: Option<Meter>,
 }
 
 /// Runs one seed.
@@ -194,22 +211,24 @@ impl World {
             nonces: [0; ACCOUNTS],
             submitted: BTreeMap::new(),
             healed_at: None,
+            isolated_until: Time(0),
             core: Vec::new(),
             wiped: None,
             is_over: false,
             target_blocks: options.blocks.max(1),
+            script: None,
+            meter: None,
             random,
         };
-        world.populate(signers, liars);
+        let mut order: Vec<usize> = (0..signers.len()).collect();
+        for at in (1..order.len()).rev() {
+            order.swap(at, world.random.below(at as u64 + 1) as usize);
+        }
+        world.populate(&signers, &order[..liars]);
         world
     }
 
-    fn populate(&mut self, signers: Vec<Signer>, liars: usize) {
-        let mut order: Vec<usize> = (0..signers.len()).collect();
-        for at in (1..order.len()).rev() {
-            order.swap(at, self.random.below(at as u64 + 1) as usize);
-        }
-        let lying = &order[..liars];
+    fn populate(&mut self, signers: &[Signer], lying: &[usize]) {
         let slow = self.swarm.has(Fault::SlowDisk);
         for (index, signer) in signers.iter().enumerate() {
             let liar = lying.contains(&index);
@@ -249,8 +268,7 @@ impl World {
     }
 
     fn run(&mut self) {
-        while self.violation.is_none()
-            && !self.is_over
+        while !self.is_finished()
             && let Some(event) = self.scheduler.take()
         {
             if self.trace.events() > EVENTS {
@@ -258,6 +276,13 @@ impl World {
             }
             self.handle(event);
         }
+    }
+
+    /// Where more lie than the committee survives, the evidence of a broken rule is waited for.
+    fn is_finished(&self) -> bool {
+        let broken_ms = self.violation.as_ref().map(|violation| violation.at_ms);
+        let wait_ms = if self.is_beyond_budget() { EVIDENCE_MS } else { 0 };
+        self.is_over || broken_ms.is_some_and(|at_ms| self.scheduler.now().0 / 1000 >= at_ms + wait_ms)
     }
 
     fn handle(&mut self, event: Event) {
@@ -282,6 +307,7 @@ impl World {
                 self.post(from.into(), to.into(), Packet::Protocol(Message::clone(&message)));
             }
             Event::Audit => self.audit(),
+            Event::Round(round) => self.begin_round(round),
         }
     }
 
@@ -311,18 +337,17 @@ impl World {
 
     fn violate(&mut self, oracle: &str, message: impl FnOnce() -> String) {
         if self.violation.is_none() {
-            let mut message = message();
-            if self.is_beyond_budget() {
-                let named: Vec<String> =
-                    self.auditor.named.iter().map(|member| format!("member {member}")).collect();
-                message += &format!("; proven liars: {}", named.join(", "));
-            }
             let at_ms = self.scheduler.now().0 / 1000;
-            self.violation = Some(Violation { oracle: oracle.to_owned(), message, at_ms });
+            self.violation = Some(Violation { oracle: oracle.to_owned(), message: message(), at_ms });
         }
     }
 
-    fn report(self, options: &Options) -> Report {
+    fn report(mut self, options: &Options) -> Report {
+        if let Some(violation) = self.violation.as_mut().filter(|_| !self.auditor.named.is_empty()) {
+            let named: Vec<String> = self.auditor.named.iter().map(ToString::to_string).collect();
+            violation.message += &format!("; evidence proves that these members lied: {}", named.join(", "));
+            self.coverage.insert("members proven to lie", named.len() as u64);
+        }
         let honest = self.processes.iter().filter(|process| process.is_honest());
         let heights = honest.map(|process| process.ledger.length());
         let blocks = heights.max().unwrap_or(0);

@@ -13,11 +13,15 @@ use std::collections::BTreeMap;
 use alloy_primitives::B256;
 use synod_types::{BlockHash, Slot};
 
-use super::ledger::{ACCOUNTS, FIRST_BALANCE, Transfer, transfers};
+use super::ledger::{ACCOUNTS, FIRST_BALANCE, ModelLedger, Transfer, transfers};
+use super::process::Sent;
 use super::{AFTER_MS, AUDIT_MS, DELTA_MS, Event, SAFETY_MS, TIMEOUT_CAP_MS, World};
 use crate::committee::Certificate;
-use crate::pbft::Message;
-use crate::pbft::messages::{Choice, Phase, View};
+use crate::journal::Durable;
+use crate::pbft::messages::{Choice, NewView, View};
+use crate::pbft::{Message, Pbft};
+use crate::random::Random;
+use crate::replica::Replica;
 use crate::sim::report::Timing;
 use crate::time::Time;
 
@@ -123,6 +127,24 @@ impl World {
                 self.violate("A10", || format!("process {at} voted for {choice:?} without its body"));
             }
         }
+        if let Message::Prepare(vote) = message
+            && vote.choice.view.primary(&self.committee) == vote.member
+        {
+            self.violate("A1", || format!("process {at} prepares its own proposal"));
+        }
+        if let Message::NewView(new_view) = message {
+            self.check_beginning(at, new_view);
+        }
+        if let Message::PrePrepare { vote, .. } | Message::Prepare(vote) | Message::Commit(vote) = message {
+            let sent = &mut self.processes[at].sent;
+            let (view, left) = (vote.choice.view, sent.view);
+            sent.view = left.max(view);
+            if view < left {
+                self.violate("A10", || {
+                    format!("process {at} votes in view {view} and had gone on to {left}")
+                });
+            }
+        }
         let sent = &mut self.processes[at].sent;
         let raise = |map: &mut BTreeMap<Slot, Choice>, choice: Choice| {
             let known = map.entry(choice.slot).or_insert(choice);
@@ -137,7 +159,6 @@ impl World {
             Message::Commit(vote) => {
                 raise(&mut sent.committed, vote.choice);
                 let Choice { view, slot, digest } = vote.choice;
-                debug_assert!(vote.phase == Phase::Commit);
                 let known = *self.observer.committed.entry((view, slot)).or_insert(digest);
                 if known != digest {
                     self.violate("A1", || {
@@ -160,34 +181,50 @@ impl World {
         if process.signer.is_none() {
             return;
         }
-        let (machine, sent) = (replica.protocol(), &process.sent);
-        let kept = machine.promises();
-        let stands = |known: Option<&Choice>, said: &Choice| {
-            known.is_some_and(|known| known.view > said.view || known == said)
-        };
-        let mut lost = None;
-        for (slot, said) in sent.accepted.iter().filter(|(slot, _)| **slot > kept.settled) {
-            if !stands(kept.accepted.get(slot), said) {
-                lost = Some(format!("its vote for {said:?}"));
-            } else if !machine.has_body(*said) {
-                lost = Some(format!("the body of {said:?}"));
-            }
-        }
-        for (slot, said) in sent.committed.iter().filter(|(slot, _)| **slot > kept.settled) {
-            if !stands(kept.prepared.get(slot), said) {
-                lost = Some(format!("its commit to {said:?}"));
-            }
-        }
-        if sent.view > kept.view {
-            lost = Some(format!("that it left for view {}", sent.view));
-        }
-        for (slot, hash) in &sent.attested {
-            if process.ledger.block(slot.0).map(|block| block.hash) != Some(*hash) {
-                lost = Some(format!("the attested block of slot {slot}"));
-            }
-        }
-        if let Some(lost) = lost {
+        if let Some(lost) = lost_promise(replica.protocol(), &process.ledger, &process.sent) {
             self.violate("A10", || format!("process {at} forgot {lost}"));
+        }
+    }
+
+    /// What a power cut at this moment would leave justifies everything that was said, too (A10).
+    fn imagine_power_cut(&mut self, at: usize) {
+        let process = &self.processes[at];
+        if process.replica.is_none() || !process.is_honest() || process.signer.is_none() {
+            return;
+        }
+        let mut random = Random::new(self.scheduler.now().0);
+        let (mut journal, mut ledger) = (process.journal.clone(), process.ledger.clone());
+        journal.power_cut(&mut random);
+        ledger.power_cut(&mut random);
+        let (proof, records, history) = (Durable::proven_by(&journal), journal.records(), ledger.history());
+        let (now, wall) = (self.scheduler.now(), self.wall(at));
+        let replica = Replica::<Pbft>::recover(self.config(at), records, history, &proof, 0, now, wall);
+        if let Some(lost) = lost_promise(replica.protocol(), &ledger, &self.processes[at].sent) {
+            self.violate("A10", || format!("process {at} would forget {lost} in a power cut"));
+        }
+    }
+
+    /// What an honest member takes for the beginning of a view follows from its view changes, by the
+    /// observer's own reckoning (PBFT-8).
+    pub(super) fn check_beginning(&mut self, at: usize, new_view: &NewView) {
+        let changes = &new_view.view_changes;
+        let low = changes.iter().filter_map(|change| change.content.stable.as_ref());
+        let low = low.map(|certificate| certificate.slot().0).max().unwrap_or(0);
+        let mut best: BTreeMap<u64, (View, Option<B256>)> = BTreeMap::new();
+        for prepared in changes.iter().flat_map(|change| &change.content.prepared) {
+            let Choice { view, slot, digest } = prepared.choice();
+            let known = best.entry(slot.0).or_insert((view, digest));
+            if view > known.0 {
+                *known = (view, digest);
+            }
+        }
+        let high = best.keys().copied().max().unwrap_or(0).max(low);
+        let expected = (low + 1..=high).map(|slot| (slot, best.get(&slot).and_then(|(_, digest)| *digest)));
+        let found = new_view.pre_prepares.iter().map(|vote| (vote.choice.slot.0, vote.choice.digest));
+        if !expected.eq(found) {
+            self.violate("A1", || {
+                format!("process {at} begins view {} with other proposals than follow", new_view.view)
+            });
         }
     }
 
@@ -198,6 +235,7 @@ impl World {
         for at in 0..self.processes.len() {
             self.check_bounds(at);
         }
+        self.imagine_power_cut((now.0 / 1000 / AUDIT_MS) as usize % self.processes.len());
         if self.auditor.worthless > 0 {
             self.violate("A9", || "evidence does not hold when a stranger checks it".to_owned());
         }
@@ -212,7 +250,13 @@ impl World {
     }
 
     fn heal_if_due(&mut self, now: Time) {
-        let height = self.observer.chain.len() as u64;
+        // Liars that are too many get more time to break something.
+        let patience = if self.is_beyond_budget() { 4 } else { 1 };
+        let height = self.observer.chain.len() as u64 / patience;
+        let is_led_honestly = || self.leader().is_some_and(|leader| self.is_honest(leader));
+        if patience > 1 && is_led_honestly() && self.random.chance(50_000) {
+            self.isolate_primary();
+        }
         let is_long = now.0 / 1000 >= SAFETY_MS;
         let has_changed = self.coverage.contains_key("view change");
         if height >= self.target_blocks && !has_changed && !is_long {
@@ -230,6 +274,9 @@ impl World {
     /// Whether clients still submit.
     pub(super) fn is_submitting(&self) -> bool {
         let now = self.scheduler.now();
+        if self.script.is_some() {
+            return self.healed_at.is_none();
+        }
         let is_short = (self.observer.chain.len() as u64) < 20;
         self.healed_at.is_none_or(|healed| is_short || now < healed.plus_ms(AFTER_MS))
     }
@@ -307,4 +354,31 @@ impl World {
             self.violate("A7", || format!("process {at} keeps {count} {what}, bound {bound}"));
         }
     }
+}
+
+/// Something that was said, and that this memory and this log do not justify.
+fn lost_promise(machine: &Pbft, ledger: &ModelLedger, sent: &Sent) -> Option<String> {
+    let kept = machine.promises();
+    let stands = |known: Option<&Choice>, said: &Choice| {
+        known.is_some_and(|known| known.view > said.view || known == said)
+    };
+    for (slot, said) in sent.accepted.iter().filter(|(slot, _)| **slot > kept.settled) {
+        if !stands(kept.accepted.get(slot), said) {
+            return Some(format!("its vote for {said:?}"));
+        }
+        if !machine.has_body(*said) {
+            return Some(format!("the body of {said:?}"));
+        }
+    }
+    for (slot, said) in sent.committed.iter().filter(|(slot, _)| **slot > kept.settled) {
+        if !stands(kept.prepared.get(slot), said) {
+            return Some(format!("its commit to {said:?}"));
+        }
+    }
+    if sent.view > kept.view {
+        return Some(format!("that it had gone on to view {}", sent.view));
+    }
+    let is_lost = |slot: &Slot, hash: &BlockHash| ledger.block(slot.0).map(|block| block.hash) != Some(*hash);
+    let lost = sent.attested.iter().find(|(slot, hash)| is_lost(slot, hash));
+    lost.map(|(slot, _)| format!("the attested block of slot {slot}"))
 }

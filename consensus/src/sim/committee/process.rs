@@ -24,7 +24,7 @@ pub(super) struct Sent {
     pub(super) accepted: BTreeMap<Slot, Choice>,
     /// The same of commits.
     pub(super) committed: BTreeMap<Slot, Choice>,
-    /// The highest view that it left for.
+    /// The highest view that it left for, or voted in.
     pub(super) view: View,
     /// The blocks that it attested.
     pub(super) attested: BTreeMap<Slot, BlockHash>,

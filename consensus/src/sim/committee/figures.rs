@@ -1,0 +1,86 @@
+//! What a decision costs: messages and bytes against the number of members, counted in a run without faults.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use synod_types::codec;
+
+use super::{Packet, World};
+use crate::pbft::Message;
+use crate::sim::report::{Options, Timing};
+
+/// Counts what is sent.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    /// Messages and bytes, by kind.
+    kinds: BTreeMap<&'static str, (u64, u64)>,
+}
+
+impl Meter {
+    /// One message to one member.
+    pub(super) fn sent(&mut self, packet: &Packet) {
+        let Packet::Protocol(message) = packet else { return };
+        let (messages, bytes) = self.kinds.entry(kind(message)).or_default();
+        *messages += 1;
+        *bytes += codec::encode(message).len() as u64;
+    }
+}
+
+fn kind(message: &Message) -> &'static str {
+    match message {
+        Message::PrePrepare { .. } => "pre-prepare",
+        Message::Prepare(_) => "prepare",
+        Message::Commit(_) => "commit",
+        Message::Attestation(_) => "attestation",
+        Message::ViewChange(_) | Message::NewView(_) => "view change",
+        _ => "catching up",
+    }
+}
+
+/// The cost of a decision in a committee of one size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    /// n.
+    pub members: usize,
+    /// q.
+    pub quorum: usize,
+    /// Decisions counted.
+    pub decisions: u64,
+    /// Messages for each.
+    pub messages: u64,
+    /// Bytes for each, bodies included.
+    pub bytes: u64,
+    /// Messages and bytes for each decision, by kind.
+    pub kinds: BTreeMap<&'static str, (u64, u64)>,
+}
+
+/// Decides `blocks` payloads of at most eight small transfers among `members`, and counts.
+pub fn figures(members: usize, blocks: u64) -> Figures {
+    let options = Options {
+        nodes: Some(members),
+        byzantine: Some(0),
+        timing: Some(Timing::Synchronous),
+        only: Some(Vec::new()),
+        blocks: u64::MAX,
+        ..Options::pbft(1)
+    };
+    let mut world = World::new(&options);
+    world.meter = Some(Meter::default());
+    while world.violation.is_none()
+        && world.processes[0].ledger.length() < blocks
+        && let Some(event) = world.scheduler.take()
+    {
+        world.handle(event);
+    }
+    let decisions = world.processes[0].ledger.length().max(1);
+    let kinds = world.meter.take().unwrap_or_default().kinds;
+    let sum = |of: fn(&(u64, u64)) -> u64| kinds.values().map(of).sum::<u64>() / decisions;
+    Figures {
+        members,
+        quorum: world.committee.quorum(),
+        decisions,
+        messages: sum(|kind| kind.0),
+        bytes: sum(|kind| kind.1),
+        kinds: kinds.iter().map(|(kind, sums)| (*kind, (sums.0 / decisions, sums.1 / decisions))).collect(),
+    }
+}
