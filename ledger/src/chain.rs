@@ -23,8 +23,10 @@ use synod_types::{
 };
 use synod_vm::Vm;
 
+use crate::beside::beside;
 use crate::execution::{
-    Beginning, Difference, LeftOut, Outcome, Parent, Proposal, Rules, compare, execute, fees, seal,
+    Beginning, Difference, LeftOut, Outcome, Parent, Proposal, Roots, Rules, compare, execute, fees,
+    receipts_root, seal,
 };
 use crate::history::BlockHistory;
 use crate::index::Index;
@@ -35,7 +37,7 @@ use crate::reader::Reader;
 use crate::recent::{Executed, Recent, included};
 use crate::state::{State, StateRead, View, leaves};
 use crate::store::{SledPages, StoreError};
-use crate::trie::Trie;
+use crate::trie::{Change, Trie};
 use crate::verify::{Door, verify};
 
 /// The ledger over a block log.
@@ -188,8 +190,12 @@ impl<H: BlockHistory> Ledger<H> {
         let state_root = self.trie.root();
         self.trie.apply(&inverse);
         let transactions: Vec<_> = outcome.included.iter().map(|one| one.transaction().clone()).collect();
-        let (header, commitment) =
-            seal(&self.rules, parent, &outcome, transactions_root(&transactions), state_root, bits);
+        let roots = Roots {
+            transactions: transactions_root(&transactions),
+            state: state_root,
+            receipts: receipts_root(&outcome.receipts),
+        };
+        let (header, commitment) = seal(&self.rules, parent, &outcome, roots, bits);
         let block = Block { header, commitment, transactions };
         Built { block, receipts: outcome.receipts, left_out: outcome.left_out }
     }
@@ -204,25 +210,19 @@ impl<H: BlockHistory> Ledger<H> {
             let parent = block.header.parent;
             return Err(Refused::NotOnHead { parent, head }.into());
         }
-        let (body, outcome) = beside(
-            block.transactions.len() >= WORTH_A_THREAD,
-            || block.check_body(),
-            || {
-                Ok::<_, Refused>({
-                    let proposal = self.proposal_of(block, door)?;
-                    self.execute(proposal)
-                })
-            },
-        );
-        body.map_err(Refused::Body)?;
-        let outcome = outcome?;
-        if let Some((transaction, reason)) = outcome.left_out.first() {
-            return Err(Refused::LeftOut { id: transaction.id(), reason: Box::new(reason.clone()) }.into());
-        }
-        let inverse = self.trie.apply(&leaves::changes(&outcome.diff));
-        let verdict = self.compare(&outcome, block);
-        let logged = verdict
-            .map_err(AppendError::from)
+        let (body, attempt) = beside(is_large(block), || block.check_body(), || self.attempt(block, door));
+        // The body comes first: what was tried with another body says nothing about the header (POW-6).
+        let verdict = body.map_err(Refused::Body);
+        let Attempt { outcome, inverse, difference } = match (verdict, attempt) {
+            (Ok(()), Ok(attempt)) => attempt,
+            (Err(refused), Ok(Attempt { inverse, .. })) => {
+                self.trie.apply(&inverse);
+                return Err(refused.into());
+            }
+            (Err(refused), Err(_)) | (Ok(()), Err(refused)) => return Err(refused.into()),
+        };
+        let logged = difference
+            .map_or(Ok(()), |difference| Err(Refused::from(difference).into()))
             .and_then(|()| self.log().append(block).map_err(AppendError::History));
         if let Err(error) = logged {
             self.trie.apply(&inverse);
@@ -332,12 +332,24 @@ impl<H: BlockHistory> Ledger<H> {
         })
     }
 
-    /// Compares a block with what its payload builds; the tree stands after it.
-    fn compare(&self, outcome: &Outcome, block: &Block) -> Result<(), Refused> {
-        let root = block.commitment.transactions_root;
+    /// Runs a block on the head, takes the tree to the state after it, and compares.
+    fn attempt(&mut self, block: &Block, door: &dyn Door) -> Result<Attempt, Refused> {
+        let proposal = self.proposal_of(block, door)?;
+        let outcome = self.execute(proposal);
+        if let Some((transaction, reason)) = outcome.left_out.first() {
+            return Err(Refused::LeftOut { id: transaction.id(), reason: Box::new(reason.clone()) });
+        }
+        let (receipts, inverse) = beside(
+            is_large(block),
+            || receipts_root(&outcome.receipts),
+            || self.trie.apply(&leaves::changes(&outcome.diff)),
+        );
+        let transactions = block.commitment.transactions_root;
+        let roots = Roots { transactions, state: self.trie.root(), receipts };
         let built: (Header, Commitment) =
-            seal(&self.rules, block.header.parent, outcome, root, self.trie.root(), block.header.bits);
-        Ok(compare((&built.0, &built.1), (&block.header, &block.commitment))?)
+            seal(&self.rules, block.header.parent, &outcome, roots, block.header.bits);
+        let difference = compare((&built.0, &built.1), (&block.header, &block.commitment)).err();
+        Ok(Attempt { outcome, inverse, difference })
     }
 
     /// Shows a block that is in the tree and in the log to everyone.
@@ -416,23 +428,20 @@ pub(crate) fn keep_until_indexed(
     }
 }
 
+/// What a block did on the head; the tree stands after it.
+struct Attempt {
+    outcome: Outcome,
+    /// Takes the tree back.
+    inverse: Vec<Change>,
+    /// Where the block is not what its payload builds.
+    difference: Option<Difference>,
+}
+
 /// With fewer transactions, a thread costs more than it saves.
 const WORTH_A_THREAD: usize = 128;
 
-/// Two computations that do not depend on each other, the first on a thread of its own if that is worth it.
-fn beside<A: Send, B>(
-    threaded: bool,
-    first: impl FnOnce() -> A + Send,
-    second: impl FnOnce() -> B,
-) -> (A, B) {
-    if !threaded {
-        return (first(), second());
-    }
-    std::thread::scope(|scope| {
-        let first = scope.spawn(first);
-        let second = second();
-        (first.join().expect("it does not panic"), second)
-    })
+fn is_large(block: &Block) -> bool {
+    block.transactions.len() >= WORTH_A_THREAD
 }
 
 pub(crate) const UNPOISONED: &str = "a thread that panicked with the ledger's lock stops the process";

@@ -16,6 +16,7 @@
 //!   hostile-input tests measure with.
 
 pub mod bench;
+mod beside;
 pub mod call;
 pub mod chain;
 pub mod disk;

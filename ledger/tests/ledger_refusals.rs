@@ -56,6 +56,27 @@ fn pow_6_a_body_that_is_not_the_headers_blames_the_body_alone() {
     chain.append(&good, &()).unwrap();
 }
 
+/// What is wrong with transactions of another body is not looked at, whoever finds it first: of a small block one
+/// thread does everything, of a large one two.
+#[test]
+fn pow_6_the_body_is_blamed_before_its_transactions() {
+    for payments in [2, 300] {
+        let mut chain = open();
+        let rules = chain.rules().clone();
+        let good = build(&mut chain, (0..payments).map(|nonce| payment(&rules, nonce)).collect());
+        let mut bad = good.clone();
+        let Transaction::Native(native) = &mut bad.transactions[1] else { unreachable!() };
+        native.signature.0[0] ^= 1;
+        assert!(refused(&mut chain, &bad, &good).blames_the_body_alone());
+        let mut swapped = good.clone();
+        swapped.transactions.swap(0, 1);
+        assert!(refused(&mut chain, &swapped, &good).blames_the_body_alone());
+        let mut shorter = good.clone();
+        shorter.transactions.pop();
+        assert!(refused(&mut chain, &shorter, &good).blames_the_body_alone());
+    }
+}
+
 #[test]
 fn a2_a_bad_signature_or_an_unchargeable_transaction_makes_a_block_invalid() {
     let mut chain = open();

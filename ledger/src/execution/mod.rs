@@ -33,7 +33,7 @@ mod trace;
 pub use charge::{INIT_CODE_LIMIT, LeftOut, intrinsic_gas};
 pub use contract::{Ancestors, BLOCK_HASHES, RECEIPT_OUTPUT_LIMIT};
 pub use genesis::{Beginning, genesis_block, genesis_entries};
-pub use seal::{Difference, compare, seal};
+pub use seal::{Difference, Roots, compare, receipts_root, seal};
 use synod_types::genesis::{Fees, Limits, Ordering, ProofOfWork};
 use synod_types::{
     Address, B256, BlockHash, Gas, Genesis, Height, Position, Receipt, U256, UnixMillis, VerifiedTransaction,
@@ -141,6 +141,7 @@ pub fn execute<S: StateRead + ?Sized>(
 ) -> Outcome {
     let time = seal::clamp_time(proposal.time);
     let mut changes = DiffBuilder::new(state);
+    changes.fetch(named_accounts(&proposal));
     let mut block = open_block(rules, parent, time, proposal.fee_recipient, &mut changes);
     let (height, base_fee) = (block.height(), block.base_fee());
     let (mut included, mut receipts, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
@@ -171,6 +172,13 @@ pub fn execute<S: StateRead + ?Sized>(
         gas_used,
         diff,
     }
+}
+
+/// The accounts that a proposal names: those that it will need, as far as one can tell without running it.
+fn named_accounts(proposal: &Proposal) -> Vec<Address> {
+    let named = |one: &VerifiedTransaction| [Some(one.sender()), one.native().to];
+    let named = proposal.transactions.iter().flat_map(named).flatten();
+    named.chain([proposal.fee_recipient]).collect()
 }
 
 /// What comes before a block's transactions: the reward that matures, and the base fee.

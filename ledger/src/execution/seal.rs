@@ -1,20 +1,42 @@
 //! Making the block out of what execution did, and comparing it with one that somebody else made.
 
 use synod_types::block::{FORMAT_VERSION, HEADER_VERSION};
-use synod_types::hash::list_root;
+use synod_types::hash::{list_leaf, root_of_leaves};
 use synod_types::receipt::logs_bloom;
-use synod_types::{B256, BlockHash, Commitment, Epoch, Header, Height, Position, Slot, UnixMillis, codec};
+use synod_types::{
+    B256, BlockHash, Commitment, Epoch, Header, Height, Position, Receipt, Slot, UnixMillis, codec,
+};
 
 use super::{Outcome, Rules};
 
-/// The header and commitment of an outcome on `parent`, with the roots of its transactions and of the state
-/// after it. `bits` is the miner's target; the nonces are zero.
+/// The roots that a commitment binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roots {
+    /// Of the block's transactions.
+    pub transactions: B256,
+    /// Of the state after it.
+    pub state: B256,
+    /// Of its receipts.
+    pub receipts: B256,
+}
+
+/// The root over the receipts' canonical bytes.
+pub fn receipts_root(receipts: &[Receipt]) -> B256 {
+    let mut bytes = Vec::new();
+    let leaf = |receipt: &Receipt| {
+        bytes.clear();
+        codec::encode_into(&mut bytes, receipt);
+        list_leaf(&bytes)
+    };
+    root_of_leaves(receipts.iter().map(leaf).collect())
+}
+
+/// The header and commitment of an outcome on `parent`. `bits` is the miner's target; the nonces are zero.
 pub fn seal(
     rules: &Rules,
     parent: BlockHash,
     outcome: &Outcome,
-    transactions_root: B256,
-    state_root: B256,
+    roots: Roots,
     bits: u32,
 ) -> (Header, Commitment) {
     let commitment = Commitment {
@@ -22,9 +44,9 @@ pub fn seal(
         position: outcome.position,
         height: outcome.height,
         millis: (outcome.time.0 % 1000) as u16,
-        transactions_root,
-        state_root,
-        receipts_root: list_root(outcome.receipts.iter().map(codec::encode)),
+        transactions_root: roots.transactions,
+        state_root: roots.state,
+        receipts_root: roots.receipts,
         logs_bloom: logs_bloom(&outcome.receipts),
         gas_used: outcome.gas_used,
         gas_limit: rules.limits.block_gas,

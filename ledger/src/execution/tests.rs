@@ -191,7 +191,8 @@ fn the_same_payload_builds_the_same_block() {
     let (first, second) = (one(|_| {}), one(|_| {}));
     assert_eq!(first, second);
     let (rules, _) = setup();
-    let block = seal(&rules, PARENT.hash, &first, B256::ZERO, B256::ZERO, 7);
+    let roots = Roots { transactions: B256::ZERO, state: B256::ZERO, receipts: B256::ZERO };
+    let block = seal(&rules, PARENT.hash, &first, roots, 7);
     assert_eq!(compare((&block.0, &block.1), (&block.0, &block.1)), Ok(()));
     let mut other = block.clone();
     (other.0.bits, other.0.nonce, other.1.extra_nonce) = (8, 9, 10);

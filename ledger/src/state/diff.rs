@@ -105,6 +105,16 @@ impl<'a, S: StateRead + ?Sized> DiffBuilder<'a, S> {
         }
     }
 
+    /// Looks these accounts up at once, before anything is changed: one by one they would be waited for.
+    pub(crate) fn fetch(&mut self, mut addresses: Vec<Address>) {
+        debug_assert!(self.accounts.is_empty(), "nothing is changed yet");
+        addresses.sort_unstable();
+        addresses.dedup();
+        let accounts = self.parent.accounts(&addresses);
+        let unchanged = |(address, account): (Address, Account)| (address, (account.clone(), account));
+        self.accounts = addresses.into_iter().zip(accounts).map(unchanged).collect();
+    }
+
     /// The account as it stands now.
     pub fn account(&mut self, address: &Address) -> &mut Account {
         let entry = self.accounts.entry(*address).or_insert_with(|| {

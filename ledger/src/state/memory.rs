@@ -10,9 +10,9 @@ use std::sync::{Arc, OnceLock, RwLock};
 use synod_types::{Address, B256, Bytes};
 
 use super::view::View;
-use super::{Account, Diff, Entries, Record, RecordKey, System};
+use super::{Account, AccountChange, Diff, Entries, Record, RecordKey, System};
 
-/// Locks are held for one look-up or one change; this many make meetings rare.
+/// Locks are held for one look-up, or for a block's share of a shard; this many make meetings rare.
 pub(super) const SHARDS: usize = 256;
 
 /// The maps, shared by the owner and all views.
@@ -61,9 +61,7 @@ impl State {
     /// Applies a block's diff.
     pub fn apply(&mut self, diff: Arc<Diff>) {
         self.advance(diff.clone(), false);
-        for change in &diff.accounts {
-            self.maps.set_account(&change.address, &change.after);
-        }
+        self.maps.set_accounts(&diff.accounts, |change| &change.after);
         for change in &diff.records {
             self.maps.set_record(&change.key, change.after);
         }
@@ -73,9 +71,7 @@ impl State {
     /// Takes back the diff that was applied last.
     pub fn revert(&mut self, diff: Arc<Diff>) {
         self.advance(diff.clone(), true);
-        for change in &diff.accounts {
-            self.maps.set_account(&change.address, &change.before);
-        }
+        self.maps.set_accounts(&diff.accounts, |change| &change.before);
         for change in &diff.records {
             self.maps.set_record(&change.key, change.before);
         }
@@ -146,6 +142,16 @@ impl Maps {
         shard.get(address).cloned().unwrap_or_default()
     }
 
+    /// The accounts of sorted addresses, each shard's at once.
+    pub(super) fn accounts(&self, sorted: &[Address]) -> Vec<Account> {
+        let mut accounts = Vec::with_capacity(sorted.len());
+        for some in sorted.chunk_by(|a, b| account_shard(a) == account_shard(b)) {
+            let shard = self.accounts[account_shard(&some[0])].read().expect(UNPOISONED);
+            accounts.extend(some.iter().map(|address| shard.get(address).cloned().unwrap_or_default()));
+        }
+        accounts
+    }
+
     pub(super) fn record(&self, key: &RecordKey) -> Option<Record> {
         self.records[record_shard(key)].read().expect(UNPOISONED).get(key).copied()
     }
@@ -170,12 +176,16 @@ impl Maps {
         shard.iter().map(|(key, record)| (*key, *record)).collect()
     }
 
-    fn set_account(&self, address: &Address, account: &Account) {
-        let mut shard = self.accounts[account_shard(address)].write().expect(UNPOISONED);
-        if account.is_empty() {
-            shard.remove(address);
-        } else {
-            shard.insert(*address, account.clone());
+    /// Sets what sorted changes say, each shard's at once.
+    fn set_accounts(&self, sorted: &[AccountChange], value: impl Fn(&AccountChange) -> &Account) {
+        for some in sorted.chunk_by(|a, b| account_shard(&a.address) == account_shard(&b.address)) {
+            let mut shard = self.accounts[account_shard(&some[0].address)].write().expect(UNPOISONED);
+            for change in some {
+                match value(change) {
+                    account if account.is_empty() => drop(shard.remove(&change.address)),
+                    account => drop(shard.insert(change.address, account.clone())),
+                }
+            }
         }
     }
 
@@ -200,9 +210,10 @@ fn lock_free<T>(lock: &mut RwLock<T>) -> &mut T {
     lock.get_mut().expect(UNPOISONED)
 }
 
-/// Addresses are mostly hashes; where somebody chooses them, all that suffers is how evenly locks are used.
+/// By the first byte, so that sorted addresses come shard by shard. Addresses are mostly hashes; where somebody
+/// chooses them, all that suffers is how evenly locks are used.
 pub(super) fn account_shard(address: &Address) -> usize {
-    usize::from(address.0[19])
+    usize::from(address.0[0])
 }
 
 pub(super) fn record_shard(key: &RecordKey) -> usize {

@@ -31,6 +31,10 @@ pub use view::{Entries, View};
 pub trait StateRead {
     /// The account; an absent one is the empty account.
     fn account(&self, address: &Address) -> Account;
+    /// The accounts of these addresses, which are sorted: the waits for memory of many look-ups overlap.
+    fn accounts(&self, sorted: &[Address]) -> Vec<Account> {
+        sorted.iter().map(|address| self.account(address)).collect()
+    }
     /// A storage slot; an absent one is zero.
     fn slot(&self, address: &Address, slot: &B256) -> U256;
     /// The code with this hash.

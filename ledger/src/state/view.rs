@@ -30,11 +30,18 @@ pub struct Entries {
 
 impl StateRead for View {
     fn account(&self, address: &Address) -> Account {
-        let now = self.maps.account(address);
-        let later = self.later().find_map(|(diff, reversed)| {
-            diff.account(address).map(|change| if reversed { &change.after } else { &change.before }.clone())
-        });
-        later.unwrap_or(now)
+        let mut account = self.maps.account(address);
+        self.undo(address, &mut account);
+        account
+    }
+
+    fn accounts(&self, sorted: &[Address]) -> Vec<Account> {
+        let mut accounts = self.maps.accounts(sorted);
+        if self.step.next.get().is_some() {
+            let at_this_place = sorted.iter().zip(&mut accounts);
+            at_this_place.for_each(|(address, account)| self.undo(address, account));
+        }
+        accounts
     }
 
     fn slot(&self, address: &Address, slot: &B256) -> U256 {
@@ -106,6 +113,16 @@ impl View {
     /// All code that is known, also what later blocks brought.
     pub fn all_code(&self) -> Vec<(B256, Bytes)> {
         self.maps.all_code()
+    }
+
+    /// Makes what stands in the map now what stood there at this place.
+    fn undo(&self, address: &Address, account: &mut Account) {
+        let later = self.later().find_map(|(diff, reversed)| {
+            diff.account(address).map(|change| if reversed { &change.after } else { &change.before })
+        });
+        if let Some(then) = later {
+            account.clone_from(then);
+        }
     }
 
     /// The journal after this place.

@@ -36,7 +36,7 @@ impl Trie {
         let depth = first_difference(&leaves[0].key, &leaves[leaves.len() - 1].key);
         let middle = leaves.partition_point(|leaf| bit(&leaf.key, depth) == 0);
         let index = self.nodes.len();
-        self.nodes.push(Node { children: [Link(0); 2], depth, dirty: false });
+        self.nodes.push(Node { children: [Link(0); 2], depth });
         self.hashes.push([B256::ZERO; 2]);
         let (left, left_hash) = self.build(&leaves[..middle], first);
         let (right, right_hash) = self.build(&leaves[middle..], first + middle as u32);

@@ -8,7 +8,7 @@
 //! node's split depth; a leaf's binds its whole key and its value's hash (`hash.rs`). Because depths are bound,
 //! a path of hashes proves presence and absence ([`proof`]).
 //!
-//! **Cost.** A batch hashes each node that it touches once (`batch.rs`). A node keeps the hashes of its two
+//! **Cost.** A batch hashes each node that it touches once (`batch.rs`), a large one on two threads. A node keeps the hashes of its two
 //! children beside each other, so that hashing it reads one cache line and never a sibling; links lie in an
 //! array of their own, so that walking down touches twelve bytes a node. A leaf costs 64 bytes, an inner node
 //! 76.
@@ -73,8 +73,6 @@ struct Node {
     children: [Link; 2],
     /// The bit at which the two sides differ.
     depth: u8,
-    /// Whether this node waits to be hashed.
-    dirty: bool,
 }
 
 /// An index into `nodes`, or into `leaves` with the top bit set.

@@ -36,7 +36,7 @@ impl Trie {
         let mut hashes = [self.hash_in(slot); 2];
         children[side] = self.new_leaf(leaf);
         hashes[side] = B256::ZERO;
-        let node = self.new_node(Node { children, depth, dirty: false }, hashes);
+        let node = self.new_node(Node { children, depth }, hashes);
         self.set_link(slot, node);
     }
 
