@@ -126,6 +126,11 @@ impl Context {
 }
 
 impl Session {
+    /// Whether a committee orders, so that what is settled is final.
+    pub(crate) fn network_has_committee(&self) -> bool {
+        self.status.ordering != "pow"
+    }
+
     /// The network's genesis document.
     ///
     /// # Errors

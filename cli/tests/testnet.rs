@@ -4,89 +4,10 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::{Command, Output};
-
 use serde_json::Value;
+use support::net::{Net, logs, up};
 use support::port_flags;
 use support::socket::Subscriber;
-
-/// A network in a folder of its own, taken down with the test.
-struct Net(tempfile::TempDir);
-
-impl Net {
-    fn up(arguments: &[&str]) -> (Self, Value) {
-        let net = Self(tempfile::tempdir().unwrap());
-        let started = net.json(&up(arguments, &port_flags()));
-        (net, started)
-    }
-
-    fn synod(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_synod"))
-            .args(arguments)
-            .env("SYNOD_HOME", self.0.path())
-            .env_remove("SYNOD_RPC")
-            .output()
-            .unwrap()
-    }
-
-    /// The result of a command that must succeed.
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.synod(&[arguments, &["--json"]].concat());
-        let (stdout, stderr) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{arguments:?}: {stderr}{stdout}{}", logs(self.0.path()));
-        serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {stdout}"))
-    }
-
-    fn rpc(&self, node: usize) -> String {
-        let text = std::fs::read_to_string(self.0.path().join("testnet/endpoints.json")).unwrap();
-        let endpoints: Value = serde_json::from_str(&text).unwrap();
-        endpoints["nodes"][node]["rpc"].as_str().unwrap().to_owned()
-    }
-
-    fn head(&self, node: usize) -> (u64, String) {
-        let status = self.json(&["chain", "status", "--rpc", &self.rpc(node)]);
-        let head = if status["head"].is_object() { &status["head"] } else { &status["status"]["head"] };
-        (head["height"].as_u64().unwrap(), head["hash"].as_str().unwrap().to_owned())
-    }
-
-    /// Asks until `holds`: blocks come by chance, and nothing here depends on how fast.
-    fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        for _ in 0..6_000 {
-            if holds() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("{what} did not come about{}", logs(self.0.path()));
-    }
-}
-
-/// `synod testnet up` on ports of its own.
-fn up<'a>(arguments: &[&'a str], ports: &'a [String]) -> Vec<&'a str> {
-    let ports = ports.iter().map(String::as_str);
-    ["testnet", "up"].into_iter().chain(arguments.iter().copied()).chain(ports).collect()
-}
-
-impl Drop for Net {
-    fn drop(&mut self) {
-        self.synod(&["testnet", "down", "--kill"]);
-    }
-}
-
-/// The ends of the nodes' logs, for a failure's message.
-fn logs(home: &Path) -> String {
-    let mut text = String::new();
-    for node in 0..16 {
-        let path = home.join(format!("testnet/node{node}/logs/node.log"));
-        if let Ok(log) = std::fs::read_to_string(path) {
-            let lines: Vec<&str> = log.lines().collect();
-            text += &format!("\n== node{node}\n{}", lines[lines.len().saturating_sub(15)..].join("\n"));
-        }
-    }
-    text
-}
 
 #[test]
 fn nodes_that_are_killed_under_load_come_back_and_forget_nothing() {

@@ -48,6 +48,7 @@ fn proof_of(address: Address) -> ProofView {
         height: commitment.height,
         header: header.to_bytes().to_vec().into(),
         commitment: codec::encode(&commitment).into(),
+        certificate: None,
     }
 }
 

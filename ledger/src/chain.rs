@@ -141,6 +141,15 @@ pub struct Built {
     pub left_out: Vec<(VerifiedTransaction, LeftOut)>,
 }
 
+/// A block that was built of a decided payload, and is on top.
+#[derive(Debug, Clone)]
+pub struct Extended {
+    /// The block.
+    pub executed: Arc<Executed>,
+    /// Transactions of the payload that are not in it, and why.
+    pub left_out: Vec<(VerifiedTransaction, LeftOut)>,
+}
+
 impl<H: BlockHistory> Ledger<H> {
     /// What every block is judged by.
     pub fn rules(&self) -> &Arc<Rules> {
@@ -229,6 +238,24 @@ impl<H: BlockHistory> Ledger<H> {
             return Err(error);
         }
         Ok(self.install(block, outcome))
+    }
+
+    /// Builds the block of a payload that a committee decided, and puts it on top: what [`Self::build`] and
+    /// [`Self::append`] do, with one execution.
+    ///
+    /// # Errors
+    /// The log's; then the ledger must not be used again (GEN-4).
+    pub fn extend(&mut self, proposal: Proposal) -> Result<Extended, H::Error> {
+        let parent = self.head().hash;
+        let mut outcome = self.execute(proposal);
+        self.trie.apply(&leaves::changes(&outcome.diff));
+        let transactions: Vec<_> = outcome.included.iter().map(|one| one.transaction().clone()).collect();
+        let root = transactions_root(&transactions);
+        let (header, commitment) = seal(&self.rules, parent, &outcome, root, self.trie.root(), 0);
+        let left_out = std::mem::take(&mut outcome.left_out);
+        let block = Block { header, commitment, transactions };
+        self.log().append(&block)?;
+        Ok(Extended { executed: self.install(&block, outcome), left_out })
     }
 
     /// Takes back every block above `to`, and returns them.

@@ -39,7 +39,7 @@ pub mod trie;
 pub mod verify;
 
 pub use call::{At, Bounds, CallError, Watched};
-pub use chain::{AppendError, Built, Ledger, Refused, RewindError, Rewound};
+pub use chain::{AppendError, Built, Extended, Ledger, Refused, RewindError, Rewound};
 pub use history::{BlockHistory, HistoryError, LoggedHistory, MemoryHistory};
 pub use open::{IndexFound, OpenError, OpenReport, Options};
 pub use prove::AccountProof;

@@ -16,6 +16,9 @@ use crate::keyfile::{KeyFile, KeyFileError};
 /// The identity key's name in a node's folder.
 pub const NODE_KEY_FILE: &str = "node.key";
 
+/// The validator key's name in a member's folder.
+pub const VALIDATOR_KEY_FILE: &str = "validator.key";
+
 /// A password, wiped when dropped.
 pub type Password = Zeroizing<String>;
 
@@ -68,7 +71,8 @@ enum Stored {
 /// # Errors
 /// [`IdentityError`]: a key that is malformed, or exposed. A missing one needs no password.
 pub fn needs_password(folder: &Path) -> Result<bool, IdentityError> {
-    Ok(matches!(read(&folder.join(NODE_KEY_FILE))?, Some(Stored::Sealed(_))))
+    let is_sealed = |name| Ok(matches!(read(&folder.join(name))?, Some(Stored::Sealed(_))));
+    Ok(is_sealed(NODE_KEY_FILE)? || is_sealed(VALIDATOR_KEY_FILE)?)
 }
 
 /// Checks, without a password, that the key in `folder` is one with which a node may run.
@@ -98,15 +102,35 @@ pub fn open(
     let path = folder.join(NODE_KEY_FILE);
     match read(&path)? {
         Some(Stored::Plain(key)) => Ok(*key),
-        Some(Stored::Sealed(file)) => {
-            let Some(password) = password else { return Err(IdentityError::PasswordNeeded(path)) };
-            file.open(password.as_bytes()).map_err(|source| IdentityError::Sealed { path, source })
-        }
+        Some(Stored::Sealed(file)) => unseal(&file, path, password),
         None => {
             write_plain(&path, fresh_seed)?;
             Ok(SecretKey::from_seed(fresh_seed))
         }
     }
+}
+
+/// The key with which this node votes; a folder without one is a learner's.
+///
+/// # Errors
+/// [`IdentityError`].
+pub fn open_validator(
+    folder: &Path,
+    testnet: bool,
+    password: Option<&Password>,
+) -> Result<Option<SecretKey>, IdentityError> {
+    let path = folder.join(VALIDATOR_KEY_FILE);
+    match read(&path)? {
+        Some(Stored::Plain(_)) if !testnet => Err(IdentityError::Plain(path)),
+        Some(Stored::Plain(key)) => Ok(Some(*key)),
+        Some(Stored::Sealed(file)) => unseal(&file, path, password).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn unseal(file: &KeyFile, path: PathBuf, password: Option<&Password>) -> Result<SecretKey, IdentityError> {
+    let Some(password) = password else { return Err(IdentityError::PasswordNeeded(path)) };
+    file.open(password.as_bytes()).map_err(|source| IdentityError::Sealed { path, source })
 }
 
 /// Writes a plain key that only its owner can read. An existing file is not replaced.

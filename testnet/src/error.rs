@@ -13,6 +13,9 @@ pub enum TestnetError {
         /// The largest network.
         most: usize,
     },
+    /// So few nodes are no committee.
+    #[error(transparent)]
+    Committee(#[from] synod_consensus::committee::QuorumError),
     /// No port could be bound.
     #[error("no free port from {0} upwards: stop what uses them, or choose others with --rpc-port")]
     NoPort(u16),

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use synod_node::config::Config;
+use synod_node::driver::begin_member;
 use synod_node::network::PeerName;
 use synod_node::{home, identity};
 use synod_types::Genesis;
@@ -134,6 +135,10 @@ impl Folder {
     /// # Errors
     /// [`TestnetError::File`].
     pub fn write(&self, plan: &Plan, options: &Options) -> Result<Endpoints, TestnetError> {
+        let damaged = |path: &Path, error: &dyn std::fmt::Display| TestnetError::Damaged {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        };
         write_text(&self.root.join(home::GENESIS_FILE), &plan.genesis.to_json())?;
         for node in &plan.nodes {
             let folder = self.root.join(&node.name);
@@ -141,8 +146,12 @@ impl Folder {
             write_text(&folder.join(home::GENESIS_FILE), &plan.genesis.to_json())?;
             write_text(&folder.join("node.toml"), &node.config.to_toml())?;
             let key = folder.join(identity::NODE_KEY_FILE);
-            identity::write_plain(&key, &node.key_seed)
-                .map_err(|error| TestnetError::Damaged { path: key.clone(), problem: error.to_string() })?;
+            identity::write_plain(&key, &node.key_seed).map_err(|error| damaged(&key, &error))?;
+            if let Some(seed) = &node.validator_seed {
+                let key = folder.join(identity::VALIDATOR_KEY_FILE);
+                identity::write_plain(&key, seed).map_err(|error| damaged(&key, &error))?;
+                begin_member(&folder).map_err(|error| damaged(&folder.join("votes"), &error))?;
+            }
         }
         let endpoints = endpoints(&self.root, plan);
         write_json(&self.root.join("endpoints.json"), &endpoints)?;
@@ -324,6 +333,7 @@ mod tests {
         let folder = Folder::lock(root.path()).expect("free");
         assert!(matches!(folder.endpoints(), Err(TestnetError::NoNetwork(_))));
         let options = Options {
+            ordering: synod_types::genesis::Ordering::Pow,
             nodes: 2,
             mining_threads: 0,
             seed: Some(3),

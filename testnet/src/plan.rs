@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, U256};
+use synod_consensus::committee::{FaultModel, Quorums};
 use synod_consensus::pow::Target;
 use synod_node::config::{Config, LogConfig, MiningConfig, P2pConfig, RpcConfig, StorageConfig, WebConfig};
 use synod_node::getwork::{GetworkConfig, Password};
 use synod_node::network::PeerName;
-use synod_types::genesis::{CHAIN_ID_LIMIT, Fees, Genesis, Limits, Ordering, ProofOfWork};
+use synod_types::genesis::{CHAIN_ID_LIMIT, Fees, Genesis, Limits, Member, Ordering, ProofOfWork};
 use synod_types::hash::sha256;
 use synod_types::{SecretKey, UnixMillis};
 
@@ -25,6 +26,9 @@ pub const MOST_NODES: usize = 16;
 pub struct Options {
     /// How many nodes.
     pub nodes: usize,
+    /// Who orders.
+    #[serde(default = "default_ordering")]
+    pub ordering: Ordering,
     /// Mining threads of each node; 0 starts nodes that do not mine.
     pub mining_threads: usize,
     /// Makes keys and salt repeatable.
@@ -50,6 +54,11 @@ pub struct Options {
     pub roomy: bool,
 }
 
+/// Of networks that were made when there was no other.
+fn default_ordering() -> Ordering {
+    Ordering::Pow
+}
+
 /// Where minerd looks when nobody tells it.
 fn default_getwork_port() -> u16 {
     9332
@@ -65,6 +74,8 @@ pub struct NodePlan {
     pub name: String,
     /// Its network key's seed.
     pub key_seed: [u8; 32],
+    /// Its validator key's seed, under a committee.
+    pub validator_seed: Option<[u8; 32]>,
     /// Its peer name.
     pub peer: PeerName,
     /// Where it listens for peers.
@@ -105,6 +116,9 @@ impl Plan {
     pub fn new(options: &Options) -> Result<Self, TestnetError> {
         if !(1..=MOST_NODES).contains(&options.nodes) {
             return Err(TestnetError::NodeCount { wanted: options.nodes, most: MOST_NODES });
+        }
+        if options.ordering.has_committee() {
+            Quorums::new(options.nodes, FaultModel::Byzantine)?;
         }
         let salt = salt(options.seed)?;
         let genesis = genesis(options, salt);
@@ -147,14 +161,30 @@ fn genesis(options: &Options, salt: B256) -> Genesis {
         chain_id,
         salt,
         time: now(),
-        ordering: Ordering::Pow,
-        members: Vec::new(),
+        ordering: options.ordering,
+        members: members(options, salt),
         alloc: accounts::funded(),
         fees,
         limits,
         pow,
         testnet: true,
     }
+}
+
+/// Every node of a committee's network is a member.
+fn members(options: &Options, salt: B256) -> Vec<Member> {
+    let member = |index| Member {
+        name: format!("node{index}"),
+        key: SecretKey::from_seed(&seed(b"synod/testnet/validator/v1", salt, index)).public(),
+    };
+    let count = if options.ordering.has_committee() { options.nodes } else { 0 };
+    (0..count).map(member).collect()
+}
+
+/// A node's key of a kind, from the network's salt.
+fn seed(kind: &[u8], salt: B256, index: usize) -> [u8; 32] {
+    let number = u16::try_from(index).expect("at most 16 nodes");
+    sha256(&[kind, salt.as_slice(), &number.to_be_bytes()]).0
 }
 
 /// How many times easier than at the start mining can become. ASERT makes up for lost time: a network that
@@ -179,7 +209,9 @@ fn now() -> UnixMillis {
 
 fn node(options: &Options, salt: B256, index: usize, ports: &mut Ports) -> Result<NodePlan, TestnetError> {
     let number = u16::try_from(index).expect("at most 16 nodes");
-    let key_seed = sha256(&[b"synod/testnet/node/v1", salt.as_slice(), &number.to_be_bytes()]).0;
+    let key_seed = seed(b"synod/testnet/node/v1", salt, index);
+    let is_member = options.ordering.has_committee();
+    let validator_seed = is_member.then(|| seed(b"synod/testnet/validator/v1", salt, index));
     let peer = PeerName::from_bytes(SecretKey::from_seed(&key_seed).public().0);
     let p2p = ports.find(options.p2p_port, number)?;
     let reward_to = reward_address(index);
@@ -190,12 +222,12 @@ fn node(options: &Options, salt: B256, index: usize, ports: &mut Ports) -> Resul
         p2p: P2pConfig { listen: vec![p2p], peers: Vec::new() },
         web: WebConfig { listen: ports.find(options.web_port, number)? },
         mining: MiningConfig {
-            enabled: options.mining_threads > 0,
+            enabled: options.mining_threads > 0 && !is_member,
             threads: options.mining_threads,
             reward_to: Some(reward_to),
         },
         getwork: GetworkConfig {
-            enabled: true,
+            enabled: !is_member,
             listen: ports.find(options.getwork_port, number)?,
             user: MINERS.0.to_owned(),
             password: Password::new(MINERS.1),
@@ -204,7 +236,7 @@ fn node(options: &Options, salt: B256, index: usize, ports: &mut Ports) -> Resul
         storage: StorageConfig { sync: options.sync },
         log: LogConfig::default(),
     };
-    Ok(NodePlan { name: config.name.clone(), key_seed, peer, p2p, config })
+    Ok(NodePlan { name: config.name.clone(), key_seed, validator_seed, peer, p2p, config })
 }
 
 /// The rewards of node `i` go to `dev<i>`.
@@ -272,6 +304,7 @@ mod tests {
     fn options() -> Options {
         Options {
             nodes: 4,
+            ordering: Ordering::Pow,
             mining_threads: 1,
             seed: Some(1),
             rpc_port: 38_545,

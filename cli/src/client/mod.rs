@@ -19,9 +19,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use synod_node::rpc::types::{
-    AccountView, BlockReference, BlockView, CallRequest, CallView, CodeView, ErrorCode, EstimateView,
-    FeesView, HistoryPage, LogsPage, LogsRequest, PoolView, ProofView, Refusal, SolveView, StatusView,
-    SubmitView, TemplateView, TraceView, TransactionStatusView,
+    AccountView, BlockReference, BlockView, CallRequest, CallView, CertificateView, CodeView, CommitteeView,
+    ErrorCode, EstimateView, FeesView, HistoryPage, LogsPage, LogsRequest, PoolView, ProofView, Refusal,
+    SolveView, StatusView, SubmitView, TemplateView, TraceView, TransactionStatusView,
 };
 use synod_types::address::format_address;
 use synod_types::{Address, Bytes, TransactionId};
@@ -135,6 +135,16 @@ impl Node {
     /// `synod_proof`.
     pub(crate) fn proof(&self, address: Address) -> Result<ProofView, CallError> {
         self.call("synod_proof", json!([format_address(&address)]))
+    }
+
+    /// `synod_certificate`, the newest or the one that vouches for a block.
+    pub(crate) fn certificate(&self, at: Option<BlockReference>) -> Result<CertificateView, CallError> {
+        self.call("synod_certificate", json!([at]))
+    }
+
+    /// `synod_validators`.
+    pub(crate) fn validators(&self) -> Result<CommitteeView, CallError> {
+        self.call("synod_validators", json!([]))
     }
 
     /// `synod_pool`, of one account or of all.

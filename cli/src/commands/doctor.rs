@@ -43,13 +43,16 @@ impl Doctor {
         let spacing = u64::from(session.genesis()?.pow.spacing_seconds);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let status = session.node.status().settle()?;
-        let healthy = examine(&status, now, spacing)?;
+        let healthy = match status.ordering.as_str() {
+            "pow" => examine(&status, now, spacing)?,
+            _ => examine_committee(&status)?,
+        };
         context.output.result(&healthy);
         Ok(())
     }
 }
 
-fn examine(status: &StatusView, now: u64, spacing: u64) -> Outcome<Healthy> {
+fn behind_or_not_ready(status: &StatusView) -> Outcome<()> {
     if let Some(sync) = &status.syncing {
         let (current, target) = (sync.current_height, sync.target_height);
         return Err(ill(
@@ -62,6 +65,39 @@ fn examine(status: &StatusView, now: u64, spacing: u64) -> Outcome<Healthy> {
         let reason = status.reason.as_deref().unwrap_or("it has just started");
         return Err(ill("not_ready", format!("the node is not ready: {reason}")).hint("its log says more"));
     }
+    Ok(())
+}
+
+/// Under a committee no block is the usual state of things: blocks are made when something waits.
+fn examine_committee(status: &StatusView) -> Outcome<Healthy> {
+    behind_or_not_ready(status)?;
+    let fact = |name: &str| status.facts.get(name).and_then(|text| text.parse::<u64>().ok());
+    let (height, waiting) = (status.head.height, status.mempool.transactions);
+    let (members, quorum) = (fact("members").unwrap_or_default(), fact("quorum").unwrap_or_default());
+    let heard = u64::from(status.peers) + 1;
+    if heard < quorum {
+        let sentence = format!("{heard} of {members} members are connected here, and {quorum} decide");
+        return Err(ill("no_quorum", sentence)
+            .hint("start the missing nodes; `synod chain validators` shows which members are not heard"));
+    }
+    if fact("failed_views").unwrap_or_default() > 0 {
+        let sentence = format!("the committee changes its primary: it waits for {}", status.waits_for);
+        return Err(ill("view_change", sentence).hint("wait; `synod chain status` shows the view"));
+    }
+    let sentence = match waiting {
+        0 => {
+            format!("block {height} is the tip, and nothing waits: blocks are made when a transaction comes")
+        }
+        _ => format!(
+            "block {height} is the tip, {waiting} transactions wait: it waits for {}",
+            status.waits_for
+        ),
+    };
+    Ok(Healthy { healthy: true, sentence })
+}
+
+fn examine(status: &StatusView, now: u64, spacing: u64) -> Outcome<Healthy> {
+    behind_or_not_ready(status)?;
     let (height, age) = (status.head.height, now.saturating_sub(status.head.time.seconds()));
     if age <= spacing.saturating_mul(PATIENCE) {
         let sentence = match height.0 {
@@ -135,6 +171,8 @@ mod tests {
             chain_id: 1,
             genesis_hash: B256::ZERO,
             ordering: "pow".to_owned(),
+            facts: Default::default(),
+            waits_for: String::new(),
             testnet: true,
             peer_id: String::new(),
             head,

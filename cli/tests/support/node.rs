@@ -494,6 +494,8 @@ impl State {
             chain_id: genesis.chain_id,
             genesis_hash: genesis.hash(),
             ordering: "pow".to_owned(),
+            facts: std::collections::BTreeMap::new(),
+            waits_for: String::new(),
             testnet: genesis.testnet,
             peer_id: "12D3KooW".to_owned(),
             head: BlockSummary {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
+use synod_types::genesis::Ordering;
 use synod_types::hash::sha256;
-use synod_types::{Epoch, Height, PublicKey, SecretKey, Signature, codec, mutant};
+use synod_types::{Epoch, Genesis, Height, PublicKey, SecretKey, Signature, codec, mutant};
 
 use super::quorum::{FaultModel, QuorumError, Quorums};
 use crate::protocol::Peer;
@@ -78,6 +79,22 @@ pub enum RecordError {
 }
 
 impl EpochRecord {
+    /// The first epoch's record of a network that a committee orders; `None` under proof of work.
+    pub fn first(genesis: &Genesis) -> Option<Self> {
+        let model = match genesis.ordering {
+            Ordering::Pbft => FaultModel::Byzantine,
+            _ => return None,
+        };
+        let member = |member: &synod_types::genesis::Member| Member { key: member.key, incarnation: 0 };
+        Some(Self {
+            epoch: Epoch(0),
+            ordering: genesis.ordering.name().to_owned(),
+            model,
+            base: Height(0),
+            members: genesis.members.iter().map(member).collect(),
+        })
+    }
+
     /// What a block's header binds.
     pub fn hash(&self) -> B256 {
         sha256(&[RECORD_TAG, &codec::encode(self)])

@@ -47,7 +47,8 @@ pub fn genesis_entries(genesis: &Genesis) -> Entries {
     }
 }
 
-/// The block at height 0. Its parent is the genesis hash, its target the first one of proof of work.
+/// The block at height 0. Its parent is the genesis hash, its target the first one of proof of work; there is
+/// none under a committee.
 pub fn genesis_block(genesis: &Genesis) -> Block {
     let commitment = Commitment {
         format: FORMAT_VERSION,
@@ -71,7 +72,7 @@ pub fn genesis_block(genesis: &Genesis) -> Block {
         parent: BlockHash(genesis.hash()),
         commitment: commitment.digest(),
         time: genesis.time.seconds() as u32,
-        bits: genesis.pow.bits,
+        bits: if genesis.ordering.has_committee() { 0 } else { genesis.pow.bits },
         nonce: 0,
     };
     Block { header, commitment, transactions: Vec::new() }

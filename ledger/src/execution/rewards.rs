@@ -30,10 +30,10 @@ pub(super) fn issue<S: StateRead + ?Sized>(
     recipient: Address,
     changes: &mut DiffBuilder<'_, S>,
 ) {
-    let amount = match rules.ordering {
-        Ordering::Pow => rules.pow.reward_at(height.0),
-        _ => return,
-    };
+    if rules.ordering != Ordering::Pow {
+        return;
+    }
+    let amount = rules.pow.reward_at(height.0);
     if amount.is_zero() {
         return;
     }

@@ -33,7 +33,8 @@ pub struct Genesis {
     pub time: UnixMillis,
     /// Who orders transactions.
     pub ordering: Ordering,
-    /// The first committee; empty under proof of work, which anybody may join.
+    /// The first committee, in the order of its members' indexes; empty under proof of work, which anybody may
+    /// join.
     pub members: Vec<Member>,
     /// First balances, in wei.
     #[serde(with = "allocation")]
@@ -42,7 +43,7 @@ pub struct Genesis {
     pub fees: Fees,
     /// What fits into a block.
     pub limits: Limits,
-    /// Proof of work's parameters.
+    /// Proof of work's parameters; a committee makes no use of them.
     pub pow: ProofOfWork,
     /// Whether this is a test network: well-known keys may be funded, keys may lie in plain files.
     pub testnet: bool,
@@ -65,6 +66,29 @@ pub struct Member {
 pub enum Ordering {
     /// Proof of work.
     Pow,
+    /// Practical Byzantine fault tolerance, by a committee.
+    Pbft,
+}
+
+impl Ordering {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pow => "pow",
+            Self::Pbft => "pbft",
+        }
+    }
+
+    /// Whether a committee orders.
+    pub fn has_committee(self) -> bool {
+        self != Self::Pow
+    }
+}
+
+impl std::fmt::Display for Ordering {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 /// EIP-1559's form, by time: the base fee moves once for each period of chain time, however many blocks
@@ -215,7 +239,34 @@ impl Genesis {
         demand(self.supply() < U256::from(1) << 128, "alloc", "the sum must be below 2^128 wei")?;
         demand(self.time.seconds() < u64::from(u32::MAX), "time", "headers hold 32 bits of seconds")?;
         self.check_fees(demand)?;
+        self.check_members(demand)?;
         self.check_pow(demand)
+    }
+
+    fn check_members<F>(&self, demand: F) -> Result<(), GenesisError>
+    where
+        F: Fn(bool, &'static str, &str) -> Result<(), GenesisError>,
+    {
+        if !self.ordering.has_committee() {
+            return demand(self.members.is_empty(), "members", "must be empty under proof of work");
+        }
+        demand(!self.members.is_empty(), "members", "a committee needs members")?;
+        demand(self.members.len() <= 64, "members", "a committee has at most 64 members")?;
+        for (index, member) in self.members.iter().enumerate() {
+            let others = &self.members[..index];
+            demand((1..=32).contains(&member.name.len()), "members.name", "must have 1 to 32 bytes")?;
+            demand(
+                others.iter().all(|other| other.name != member.name),
+                "members.name",
+                "two members have one name",
+            )?;
+            demand(
+                others.iter().all(|other| other.key != member.key),
+                "members.key",
+                "two members have one key: that would be one voter with two votes",
+            )?;
+        }
+        Ok(())
     }
 
     fn check_fees<F>(&self, demand: F) -> Result<(), GenesisError>
@@ -253,7 +304,6 @@ impl Genesis {
         F: Fn(bool, &'static str, &str) -> Result<(), GenesisError>,
     {
         let pow = &self.pow;
-        demand(self.members.is_empty(), "members", "must be empty under proof of work")?;
         demand(
             (1..=86_400).contains(&pow.spacing_seconds),
             "pow.spacing_seconds",

@@ -39,12 +39,21 @@ impl Config {
         problem.map_or(Ok(()), |(key, problem)| Err(ConfigError::Value { key, problem }))
     }
 
-    /// Checks what depends on the genesis: only a test network may go without syncs, and with a short password.
+    /// Checks what depends on the genesis: only a test network may go without syncs, and with a short password; and
+    /// nobody mines where a committee orders.
     ///
     /// # Errors
     /// [`ConfigError::Value`].
     pub fn check_with(&self, genesis: &Genesis) -> Result<(), ConfigError> {
         self.check_getwork(Some(genesis.testnet))?;
+        let mines = [("mining.enabled", self.mining.enabled), ("getwork.enabled", self.getwork.enabled)];
+        if let Some((key, _)) =
+            mines.into_iter().find(|(_, enabled)| *enabled && genesis.ordering.has_committee())
+        {
+            let problem =
+                format!("true, and nothing is mined here: {} orders this network", genesis.ordering);
+            return Err(ConfigError::Value { key, problem });
+        }
         if self.storage.sync || genesis.testnet {
             return Ok(());
         }

@@ -49,9 +49,8 @@ fn flags_win_over_both_and_leave_what_they_do_not_name() {
     assert!(!config.mining.enabled);
 }
 
-#[test]
-fn p2p_11_few_peers_are_warned_of_on_real_networks_alone() {
-    let mut genesis = synod_types::Genesis {
+fn genesis() -> synod_types::Genesis {
+    synod_types::Genesis {
         chain_id: 1,
         salt: synod_types::B256::ZERO,
         time: synod_types::UnixMillis(0),
@@ -62,7 +61,12 @@ fn p2p_11_few_peers_are_warned_of_on_real_networks_alone() {
         limits: Default::default(),
         pow: synod_types::genesis::ProofOfWork::testnet(0x207f_ffff),
         testnet: false,
-    };
+    }
+}
+
+#[test]
+fn p2p_11_few_peers_are_warned_of_on_real_networks_alone() {
+    let mut genesis = genesis();
     let mut config = load("[p2p]\npeers = [\"a\", \"b\"]", &[]).expect("valid");
     assert!(config.warnings(&genesis)[0].contains("2 of the 3"));
     config.p2p.peers.push("c".to_owned());
@@ -70,6 +74,20 @@ fn p2p_11_few_peers_are_warned_of_on_real_networks_alone() {
     config.p2p.peers.clear();
     genesis.testnet = true;
     assert!(config.warnings(&genesis).is_empty());
+}
+
+#[test]
+fn nobody_mines_where_a_committee_orders() {
+    let mut genesis = genesis();
+    genesis.ordering = synod_types::genesis::Ordering::Pbft;
+    let mut config = load("", &[]).expect("valid");
+    assert_eq!(config.check_with(&genesis).map_err(|error| error.to_string()), Ok(()));
+    config.mining = MiningConfig { enabled: true, threads: 1, reward_to: Some(Address::repeat_byte(1)) };
+    let refused = config.check_with(&genesis).expect_err("refused").to_string();
+    assert!(refused.contains("mining.enabled") && refused.contains("pbft"), "{refused}");
+    config.mining.enabled = false;
+    config.getwork.enabled = true;
+    assert!(config.check_with(&genesis).expect_err("refused").to_string().contains("getwork.enabled"));
 }
 
 #[test]

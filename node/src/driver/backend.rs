@@ -7,19 +7,21 @@ use alloy_primitives::U256;
 use crossbeam_channel::{Sender, bounded};
 use synod_consensus::pow::{Outcome, ProofOfWork};
 use synod_consensus::{Input, Status};
-use synod_ledger::HistoryEntry;
 use synod_ledger::disk::Disk;
 use synod_ledger::state::StateRead;
+use synod_ledger::{AccountProof, HistoryEntry};
 use synod_types::block::HEADER_LENGTH;
 use synod_types::{
     Address, B256, Block, BlockHash, Height, Receipt, Transaction, TransactionId, UnixMillis, codec,
 };
 use tokio::sync::{oneshot, watch};
 
-use super::chain::{Chain, SAFE_DEPTH};
+use super::chain::Chain;
 use super::clock::Clock;
+use super::committee::CommitteeSide;
 use super::door::{Door, Refused};
 use super::execution::Command;
+use super::execution::mining::Task;
 use super::mining::{self, OwnMiner};
 use super::peers::PeerTable;
 use super::refusals;
@@ -31,10 +33,11 @@ use crate::network::Network;
 use crate::rpc::backend::{Backend, Boundary, ChangesQuery, TemplateBase, Tips};
 use crate::rpc::changes;
 use crate::rpc::types::{
-    AccountView, BlockReference, BlockView, CallRequest, CallView, CodeView, ErrorCode, EstimateView, Event,
-    EventKind, FeesView, HistoryItem, HistoryPage, LogsPage, LogsRequest, MempoolSummary, MiningView,
-    PeerView, PoolEntry, PoolView, ProofView, Refusal, SolveView, StatusView, StorageView, SubmitOutcome,
-    SubmitView, SyncView, TemplateView, TraceView, TransactionStatus, TransactionStatusView,
+    AccountView, BlockReference, BlockView, CallRequest, CallView, CertificateView, CodeView, CommitteeView,
+    ErrorCode, EstimateView, Event, EventKind, FeesView, HistoryItem, HistoryPage, LogsPage, LogsRequest,
+    MempoolSummary, MiningView, PeerView, PoolEntry, PoolView, ProofView, Refusal, SolveView, StatusView,
+    StorageView, SubmitOutcome, SubmitView, SyncView, TemplateView, TraceView, TransactionStatus,
+    TransactionStatusView,
 };
 
 /// How long a miner's question for a new template is held.
@@ -47,6 +50,23 @@ const POOL_PAGE: usize = 1_000;
 const BEHIND: u64 = 6;
 /// The tip that gets into the next block of a chain that is not crowded, in wei for each gas.
 const SUGGESTED_TIP: u128 = 1_000_000_000;
+
+/// Asks the ledger's thread what the tip's state says of an account; `false` when it is too busy.
+pub(super) type Prove = Box<dyn Fn(Address, Sender<AccountProof>) -> bool + Send + Sync>;
+
+/// What only a node under proof of work has.
+pub(super) struct MiningSide {
+    /// The way into ordering, for solutions.
+    pub(super) answers: Sender<Input<ProofOfWork>>,
+    /// The way to the ledger's thread.
+    pub(super) commands: Sender<Command<Task>>,
+    /// What outside miners were given.
+    pub(super) templates: Arc<Mutex<Templates>>,
+    /// The node's own miner.
+    pub(super) miner: Option<Arc<OwnMiner>>,
+    /// How often settled blocks were reversed.
+    pub(super) reversals: Arc<std::sync::atomic::AtomicU64>,
+}
 
 /// Everything that answers.
 pub(super) struct NodeBackend<D: Disk> {
@@ -62,18 +82,14 @@ pub(super) struct NodeBackend<D: Disk> {
     pub(super) peers: PeerTable,
     /// What ordering does.
     pub(super) ordering: watch::Receiver<Status>,
-    /// The way into ordering, for solutions.
-    pub(super) answers: Sender<Input<ProofOfWork>>,
-    /// The way to the ledger's thread.
-    pub(super) commands: Sender<Command>,
-    /// What templates stand on.
+    /// Asks the ledger's thread for a proof; `false` when it is too busy.
+    pub(super) prove: Prove,
+    /// What only proof of work has.
+    pub(super) mining: Option<MiningSide>,
+    /// What only a committee has.
+    pub(super) committee: Option<CommitteeSide<D>>,
+    /// What templates stand on; nothing for ever where nobody mines.
     pub(super) base: watch::Receiver<Option<TemplateBase>>,
-    /// What outside miners were given.
-    pub(super) templates: Arc<Mutex<Templates>>,
-    /// The node's own miner.
-    pub(super) miner: Option<Arc<OwnMiner>>,
-    /// How often settled blocks were reversed.
-    pub(super) reversals: Arc<std::sync::atomic::AtomicU64>,
     /// Time.
     pub(super) clock: Clock,
     /// When the node started.
@@ -89,6 +105,11 @@ where
         let head = self.chain.reader().head();
         let genesis = self.chain.reader().genesis();
         let syncing = self.syncing(head.height());
+        let (facts, waits_for) = {
+            let ordering = self.ordering.borrow();
+            let facts = ordering.facts.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+            (facts.collect(), ordering.waits_for.clone())
+        };
         let pool = self.door.pool();
         let mempool = MempoolSummary { transactions: pool.len() as u64, bytes: pool.bytes() as u64 };
         drop(pool);
@@ -97,18 +118,23 @@ where
             name: self.config.name.clone(),
             chain_id: genesis.chain_id,
             genesis_hash: self.chain.reader().rules().genesis,
-            ordering: "pow".to_owned(),
+            ordering: genesis.ordering.name().to_owned(),
+            facts,
+            waits_for,
             testnet: genesis.testnet,
             peer_id: self.network.name().to_string(),
             head: views::executed_summary(&head),
-            safe_height: self.chain.at_depth(SAFE_DEPTH),
-            settled_height: self.chain.at_depth(self.chain.settled_depth()),
-            settled_reversals: self.reversals.load(std::sync::atomic::Ordering::Relaxed),
+            safe_height: self.chain.safe_height(),
+            settled_height: self.chain.settled_height(),
+            settled_reversals: self
+                .mining
+                .as_ref()
+                .map_or(0, |mining| mining.reversals.load(std::sync::atomic::Ordering::Relaxed)),
             base_fee: head.commitment.base_fee,
             work: self.chain.work_at(head.height()).unwrap_or_default(),
             peers: u32::try_from(self.network.peers().len()).unwrap_or(u32::MAX),
             mempool,
-            mining: self.mining(),
+            mining: self.mining_view(),
             ready: syncing.is_none(),
             reason: syncing.as_ref().map(|sync| sync.waiting_for.clone()),
             syncing,
@@ -152,6 +178,24 @@ where
         self.base.clone()
     }
 
+    fn validators(&self) -> Result<CommitteeView, Refusal> {
+        let side = self.committee.as_ref().ok_or_else(Refusal::no_committee)?;
+        Ok(side.view(self.chain.reader().genesis(), &self.peers, self.chain.reader().head().height()))
+    }
+
+    fn certificate(&self, at: Option<BlockReference>) -> Result<CertificateView, Refusal> {
+        let side = self.committee.as_ref().ok_or_else(Refusal::no_committee)?;
+        let tip = self.chain.reader().head().height();
+        let height = match at {
+            Some(at) => self.reference(at)?.0,
+            None => self.chain.settled_height(),
+        };
+        side.certificate(height, tip).ok_or_else(|| {
+            Refusal::new(ErrorCode::NotFound, format!("block {height} is not certified yet"))
+                .hint("`synod chain status` shows what is final")
+        })
+    }
+
     fn account(&self, address: Address, at: Option<BlockReference>) -> Result<AccountView, Refusal> {
         let block = self.reference(at.unwrap_or(BlockReference::Latest))?;
         let view = self.chain.reader().view_at(block.0).map_err(refusals::no_state)?;
@@ -159,7 +203,7 @@ where
             return Err(refusals::not_on_best_chain(block.1));
         }
         let account = view.account(&address);
-        let maturity = self.chain.settled_depth();
+        let maturity = self.chain.reader().rules().pow.settled_depth;
         let oldest = block.0.0.saturating_sub(maturity);
         let immature = (oldest..=block.0.0)
             .filter_map(|height| view.reward(Height(height)))
@@ -207,7 +251,7 @@ where
             answer.height = Some(located.height);
             answer.index = Some(located.index);
             answer.depth = Some(depth);
-            answer.settled = depth >= self.chain.settled_depth();
+            answer.settled = located.height <= self.chain.settled_height();
             return Ok(answer);
         }
         let pool = self.door.pool();
@@ -225,9 +269,10 @@ where
         let is_best = self.chain.is_best(height, hash);
         let tip = self.chain.reader().head().height();
         let depth = if is_best { tip.0.saturating_sub(height.0) + 1 } else { 0 };
-        let settled = depth >= self.chain.settled_depth();
+        let settled = is_best && height <= self.chain.settled_height();
         let work = if is_best { self.chain.work_at(height).unwrap_or_default() } else { U256::ZERO };
-        let reward = self.chain.reader().rules().pow.reward_at(height.0);
+        let rules = self.chain.reader().rules();
+        let reward = if rules.ordering.has_committee() { U256::ZERO } else { rules.pow.reward_at(height.0) };
         Ok(views::block(&block, full, self.genesis_hash(), views::Place { depth, settled, work, reward }))
     }
 
@@ -260,9 +305,13 @@ where
     fn proof(&self, address: Address) -> Result<ProofView, Refusal> {
         let (reply, answer) = bounded(1);
         let busy = || Refusal::new(ErrorCode::Busy, "the ledger is busy").hint("try again shortly");
-        self.commands.try_send(Command::Prove { address, reply }).map_err(|_| busy())?;
+        if !(self.prove)(address, reply) {
+            return Err(busy());
+        }
         let proof = answer.recv_timeout(PATIENCE).map_err(|_| busy())?;
         let is_absent = proof.account.is_empty();
+        let certificate =
+            self.committee.as_ref().and_then(|side| side.of_block(proof.commitment.height, PATIENCE));
         Ok(ProofView {
             address,
             account: (!is_absent).then(|| codec::encode(&proof.account).into()),
@@ -272,6 +321,7 @@ where
             height: proof.commitment.height,
             header: proof.header.to_bytes().into(),
             commitment: codec::encode(&proof.commitment).into(),
+            certificate: certificate.map(|certificate| certificate.to_bytes().into()),
         })
     }
 
@@ -378,21 +428,22 @@ where
         reward_to: Address,
         wait_for_change_of: Option<String>,
     ) -> Result<TemplateView, Refusal> {
+        let mining = self.mining()?;
         if let Some(id) = wait_for_change_of {
             let mut base = self.base.clone();
             let parent = base.borrow_and_update().as_ref().map(|base| base.parent);
             // The tip may have moved since the miner got what it has: then there is nothing to wait for.
             let may_wait =
-                self.templates.lock().unwrap_or_else(PoisonError::into_inner).may_wait(&id, parent);
+                mining.templates.lock().unwrap_or_else(PoisonError::into_inner).may_wait(&id, parent);
             if may_wait {
                 // After the long poll's time the miner gets the present template, with a fresh time.
                 let _ = tokio::time::timeout(LONG_POLL, base.changed()).await;
             }
         }
         let (reply, answer) = oneshot::channel();
-        let command = Command::Template { reward_to, reply };
-        self.commands
-            .try_send(command)
+        mining
+            .commands
+            .try_send(Command::Task(Task::Template { reward_to, reply }))
             .map_err(|_| Refusal::new(ErrorCode::Busy, "the ledger is busy").hint("try again shortly"))?;
         answer.await.ok().flatten().ok_or_else(|| {
             Refusal::new(ErrorCode::NotReady, "there is nothing to mine on while the node synchronises")
@@ -407,12 +458,13 @@ where
         time: u32,
         nonce: u32,
     ) -> Result<SolveView, Refusal> {
+        let mining = self.mining()?;
         let (tip, now) = (self.chain.reader().head().hash, self.clock.wall());
         let numbers = (extra_nonce, time, nonce);
-        let mut templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut templates = mining.templates.lock().unwrap_or_else(PoisonError::into_inner);
         let (view, body) = templates.solve(&template_id, numbers, tip, now);
         if let Some(body) = body
-            && self.answers.try_send(Input::Done(Outcome::Solved(body))).is_err()
+            && mining.answers.try_send(Input::Done(Outcome::Solved(body))).is_err()
         {
             templates.take_back(&template_id, numbers);
             return Err(Refusal::new(ErrorCode::Busy, "the node is too busy to take a block"));
@@ -436,8 +488,15 @@ impl<D: Disk> NodeBackend<D> {
         })
     }
 
-    fn mining(&self) -> Option<MiningView> {
-        let miner = self.miner.as_ref()?;
+    fn mining(&self) -> Result<&MiningSide, Refusal> {
+        self.mining.as_ref().ok_or_else(|| {
+            let message = "nothing is mined here: a committee orders this network";
+            Refusal::new(ErrorCode::Unavailable, message).hint("`synod chain status` shows who orders")
+        })
+    }
+
+    fn mining_view(&self) -> Option<MiningView> {
+        let miner = self.mining.as_ref()?.miner.as_ref()?;
         let figures = miner.figures();
         let settings = miner.settings();
         let bits = self.base.borrow().as_ref().map(|base| base.bits);
@@ -460,8 +519,8 @@ impl<D: Disk> NodeBackend<D> {
                 let head = self.chain.reader().head();
                 return Ok((head.height(), head.hash));
             }
-            BlockReference::Safe => self.chain.at_depth(SAFE_DEPTH),
-            BlockReference::Settled => self.chain.at_depth(self.chain.settled_depth()),
+            BlockReference::Safe => self.chain.safe_height(),
+            BlockReference::Settled => self.chain.settled_height(),
             BlockReference::Genesis => Height(0),
             BlockReference::Height(height) => height,
             BlockReference::Hash(hash) => {

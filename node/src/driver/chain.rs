@@ -1,6 +1,7 @@
 //! The chain as the rest of the node reads it: the ledger's reader, cumulative work by height, and the
 //! moving ends that subscribers follow.
 
+use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 use std::sync::{PoisonError, RwLock};
 
 use alloy_primitives::U256;
@@ -26,13 +27,25 @@ pub(super) struct Chain<D: Disk> {
     /// Cumulative work up to each height of the best chain; the genesis block counts none.
     work: RwLock<Vec<U256>>,
     tips: watch::Sender<Tips>,
-    settled_depth: u64,
+    settling: Settling,
+}
+
+/// When a block is settled.
+#[derive(Debug)]
+enum Settling {
+    /// So deep, under proof of work; a report, never a lock.
+    Depth(u64),
+    /// Up to this height, under a committee: what is certified is final.
+    Certified(AtomicU64),
 }
 
 impl<D: Disk> Chain<D> {
     /// The chain of `reader`, whose headers from height 1 up are `headers`.
     pub(super) fn new(reader: Reader<SharedBlocks<D>>, blocks: SharedBlocks<D>, headers: &[Header]) -> Self {
-        let settled_depth = reader.rules().pow.settled_depth;
+        let settling = match reader.rules().ordering.has_committee() {
+            true => Settling::Certified(AtomicU64::new(0)),
+            false => Settling::Depth(reader.rules().pow.settled_depth),
+        };
         let mut work = vec![U256::ZERO];
         for header in headers {
             let below = *work.last().expect("the genesis block is there");
@@ -45,7 +58,7 @@ impl<D: Disk> Chain<D> {
             blocks,
             work: RwLock::new(work),
             tips: watch::channel(Tips { head: start, settled: start }).0,
-            settled_depth,
+            settling,
         };
         chain.publish();
         chain
@@ -73,8 +86,7 @@ impl<D: Disk> Chain<D> {
     /// Tells subscribers where the chain ends now.
     pub(super) fn publish(&self) {
         let head = self.reader.head();
-        let settled = Height(head.height().0.saturating_sub(self.settled_depth.saturating_sub(1)));
-        let settled = self.cursor_at(settled).unwrap_or(self.tips.borrow().settled);
+        let settled = self.cursor_at(self.settled_height()).unwrap_or(self.tips.borrow().settled);
         let tips = Tips { head: Cursor { height: head.height(), hash: head.hash }, settled };
         self.tips.send_if_modified(|current| {
             let moved = *current != tips;
@@ -94,9 +106,31 @@ impl<D: Disk> Chain<D> {
         Height(head.saturating_sub(depth.saturating_sub(1)))
     }
 
-    /// The depth at which blocks are called settled.
-    pub(super) fn settled_depth(&self) -> u64 {
-        self.settled_depth
+    /// The highest settled block's height.
+    pub(super) fn settled_height(&self) -> Height {
+        match &self.settling {
+            Settling::Depth(depth) => self.at_depth(*depth),
+            Settling::Certified(height) => {
+                self.reader.head().height().min(Height(height.load(Atomic::Acquire)))
+            }
+        }
+    }
+
+    /// The highest safe block's height: what is certified, or deep enough for daily business.
+    pub(super) fn safe_height(&self) -> Height {
+        match self.settling {
+            Settling::Depth(_) => self.at_depth(SAFE_DEPTH),
+            Settling::Certified(_) => self.settled_height(),
+        }
+    }
+
+    /// Notes that a committee certified everything up to `height`, and tells subscribers.
+    pub(super) fn certified(&self, height: Height) {
+        if let Settling::Certified(known) = &self.settling
+            && known.fetch_max(height.0, Atomic::AcqRel) < height.0
+        {
+            self.publish();
+        }
     }
 
     /// Cumulative work up to a height of the best chain.

@@ -3,22 +3,22 @@
 //! Each signature is checked once, here (CRY-1). What a client submits is in the pool log, synced, before
 //! the client hears that it is pending; then it is gossiped in batches of at most 64 KiB or 5 ms (P2P-2).
 
-use std::sync::atomic::{AtomicBool, Ordering as Atomic};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
-use synod_consensus::Input;
-use synod_consensus::pow::ProofOfWork;
+use synod_consensus::Time;
 use synod_ledger::execution::intrinsic_gas;
 use synod_ledger::state::{StateRead, View};
 use synod_types::codec;
 use synod_types::transaction::TransactionError;
-use synod_types::{Address, Genesis, Height, Transaction, TransactionId, VerifiedTransaction};
+use synod_types::{Address, B256, Genesis, Height, Transaction, TransactionId, VerifiedTransaction};
 
 use super::clock::Clock;
+use super::ordering::{Demand, DemandBoard};
 use super::stop::Stop;
 use super::wire::TransactionDoor;
 use crate::mempool::journal::PoolLog;
@@ -36,6 +36,8 @@ const BATCH_AGE: Duration = Duration::from_millis(5);
 const OUTGOING: usize = 16_384;
 /// The largest gossiped batch, in bytes.
 const BATCH_LIMIT: usize = 256 * 1024;
+/// Ordering hears again of what waits after so many bytes more.
+const NEWS_BYTES: usize = 64 * 1024;
 
 /// The tip's accounts, as the pool asks for them.
 pub(super) struct TipAccounts<'a>(pub(super) &'a View);
@@ -86,6 +88,36 @@ struct Head {
     next_base_fee: u128,
 }
 
+/// Payloads of ours that are on their way, by digest. Their transactions stay in the pool until a block has
+/// them, and are in no other payload meanwhile.
+#[derive(Debug, Default)]
+struct Offers {
+    offers: BTreeMap<B256, Vec<TransactionId>>,
+    taken: BTreeSet<TransactionId>,
+}
+
+impl Offers {
+    /// The payload's way has ended, in a block or nowhere.
+    fn end(&mut self, digest: B256) {
+        for id in self.offers.remove(&digest).unwrap_or_default() {
+            self.taken.remove(&id);
+        }
+    }
+
+    fn bytes(&self, pool: &Pool) -> usize {
+        self.taken.iter().filter_map(|id| pool.find(*id)).map(|one| one.bytes).sum()
+    }
+}
+
+/// What ordering knows of what waits.
+#[derive(Debug, Default)]
+struct Told {
+    /// It was told that something waits, and has taken nothing since.
+    waits: bool,
+    /// Bytes that came since it was told.
+    untold: usize,
+}
+
 /// The door; shared by everybody who knows transactions.
 pub(super) struct Door {
     pool: Mutex<Pool>,
@@ -94,9 +126,9 @@ pub(super) struct Door {
     verifier: Verifier,
     outgoing: Sender<Bytes>,
     network: Network,
-    ordering: Sender<Input<ProofOfWork>>,
-    /// Whether ordering was told of new transactions since the last template.
-    told: AtomicBool,
+    ordering: DemandBoard,
+    told: Mutex<Told>,
+    offers: Mutex<Offers>,
     clock: Clock,
     stop: Stop,
 }
@@ -116,7 +148,7 @@ pub(super) struct Parts {
     /// Where batches go.
     pub(super) network: Network,
     /// Who must hear that transactions wait.
-    pub(super) ordering: Sender<Input<ProofOfWork>>,
+    pub(super) ordering: DemandBoard,
     /// Time.
     pub(super) clock: Clock,
     /// The node's end.
@@ -149,7 +181,8 @@ impl Door {
             outgoing,
             network: parts.network,
             ordering: parts.ordering,
-            told: AtomicBool::new(false),
+            told: Mutex::default(),
+            offers: Mutex::default(),
             clock: parts.clock,
             stop: parts.stop,
         });
@@ -215,10 +248,12 @@ impl Door {
         let mut pool = self.pool();
         // Read under the pool's lock, so that the pool and the view are of one tip.
         let head = self.head();
+        let before = pool.bytes();
         let inserted = pool.insert(verified, origin, self.clock.wall(), &TipAccounts(&head.view))?;
+        let more = pool.bytes().saturating_sub(before);
         drop(pool);
         if matches!(inserted, Insertion::Added { .. }) {
-            self.tell_ordering();
+            self.tell_of(more);
         }
         Ok(inserted)
     }
@@ -238,16 +273,42 @@ impl Door {
         log.compact(&live)
     }
 
-    /// Tells ordering once that transactions wait; the next template takes all of them.
-    fn tell_ordering(&self) {
-        if !self.told.swap(true, Atomic::AcqRel) {
-            let bytes = self.pool().bytes() as u64;
-            let demand = Input::Demand { oldest_since: Some(self.clock.now()), bytes };
-            if self.ordering.try_send(demand).is_err() {
-                // Ordering is busy; the next transaction, or the template's own timer, tells it.
-                self.told.store(false, Atomic::Release);
-            }
+    /// Tells ordering what waits.
+    pub(super) fn tell_ordering(&self) {
+        self.tell(&mut self.told());
+    }
+
+    /// So many bytes came: ordering hears of the first at once, and of more when they are many.
+    fn tell_of(&self, bytes: usize) {
+        let mut told = self.told();
+        told.untold = told.untold.saturating_add(bytes);
+        if !told.waits || told.untold >= NEWS_BYTES {
+            self.tell(&mut told);
         }
+    }
+
+    fn tell(&self, told: &mut Told) {
+        let demand = self.demand();
+        *told = Told { waits: demand.oldest_since.is_some(), untold: 0 };
+        self.ordering.write(demand);
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn demand(&self) -> Demand {
+        let pool = self.pool();
+        let bytes = pool.bytes().saturating_sub(self.offers().bytes(&pool)) as u64;
+        let oldest = pool.oldest_executable(self.head().next_base_fee);
+        let age = oldest.map(|since| self.clock.wall().0.saturating_sub(since.0));
+        let now = self.clock.now();
+        let since = age.map(|age_ms| Time(now.0.saturating_sub(age_ms.saturating_mul(1_000))));
+        Demand { oldest_since: since, bytes: if since.is_some() { bytes } else { 0 } }
+    }
+
+    fn offers(&self) -> MutexGuard<'_, Offers> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gossip(&self, bytes: Bytes) {
@@ -258,8 +319,27 @@ impl Door {
 
     /// What goes into a block on the present tip.
     pub(super) fn select(&self, room: BlockRoom, base_fee: u128) -> Vec<VerifiedTransaction> {
-        self.told.store(false, Atomic::Release);
+        self.told().waits = false;
         self.pool().select(room, base_fee)
+    }
+
+    /// What goes into a payload behind those of ours that are on their way.
+    pub(super) fn select_beyond_offers(&self, room: BlockRoom, base_fee: u128) -> Vec<VerifiedTransaction> {
+        self.told().waits = false;
+        let pool = self.pool();
+        pool.select_beyond(&self.offers().taken, room, base_fee)
+    }
+
+    /// A payload of these transactions is on its way.
+    pub(super) fn offered(&self, digest: B256, transactions: Vec<TransactionId>) {
+        let mut offers = self.offers();
+        offers.taken.extend(transactions.iter().copied());
+        offers.offers.insert(digest, transactions);
+    }
+
+    /// A payload is in a block, or will be in none: what is left of it is free again.
+    pub(super) fn offer_ended(&self, digest: B256) {
+        self.offers().end(digest);
     }
 
     /// Brings the pool to a new tip.

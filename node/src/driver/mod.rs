@@ -8,6 +8,7 @@
 //!
 //! - `ordering`: the thread that owns the replica. `wire`: bytes to checked messages and back.
 //! - `execution`: the thread that owns the ledger. `history`, `records`: its disks.
+//! - `mined`: a node under proof of work. `committee`: a node that a committee orders.
 //! - `door`: the pool's door. `mining`, `templates`: the node's own miner, and outside ones.
 //! - `chain`, `backend`: what readers and RPC see.
 //! - `repair`: what comes first when the block log is damaged. `stop`: how it ends.
@@ -15,11 +16,13 @@
 mod backend;
 mod chain;
 mod clock;
+mod committee;
 mod contracts;
 mod door;
 mod execution;
 mod history;
 mod metrics;
+mod mined;
 mod mining;
 mod ordering;
 mod outlet;
@@ -33,6 +36,7 @@ mod templates;
 mod views;
 mod wire;
 
+pub use committee::begin_member;
 pub use history::SharedBlocks;
 pub use start::{Node, NodeError};
 pub use stop::Reason;

@@ -10,11 +10,12 @@
 //! stops the node (GEN-4).
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, after, never, select};
 use synod_consensus::journal::Durable;
-use synod_consensus::{Effect, Input, Journal, Protocol, Replica, Status};
+use synod_consensus::{Effect, Input, Journal, Protocol, Replica, Status, Time};
 use tokio::sync::watch;
 
 use super::clock::Clock;
@@ -24,6 +25,9 @@ use super::stop::Stop;
 pub(super) const NETWORK_QUEUE: usize = 4096;
 /// How many answers of the node's own threads may wait.
 pub(super) const ANSWER_QUEUE: usize = 4096;
+
+/// How many more inputs that wait already go into one group of records.
+const GROUP: usize = 64;
 
 /// Where the effects of ordering go. Nothing here may wait.
 pub(super) trait Outlet<P: Protocol>: Send + 'static {
@@ -41,17 +45,45 @@ pub(super) trait RecordJournal<R>: Journal + Send + 'static {
     fn write(&mut self, frame: &synod_consensus::journal::Frame<R>) -> Result<(), String>;
 }
 
+/// What waits in the pool, as ordering hears of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Demand {
+    /// Since when the oldest transaction waits that a block could take now.
+    pub(super) oldest_since: Option<Time>,
+    /// Bytes that no offer holds.
+    pub(super) bytes: u64,
+}
+
+/// Where the pool writes what waits. Only the newest word counts, and none gets lost: an old one that came last
+/// would have a committee wait for a primary that has nothing to propose.
+#[derive(Debug, Clone)]
+pub(super) struct DemandBoard {
+    newest: Arc<Mutex<Option<Demand>>>,
+    signal: Sender<()>,
+}
+
+impl DemandBoard {
+    /// Writes what waits in place of what stood there. Whoever writes must look and write in one step.
+    pub(super) fn write(&self, demand: Demand) {
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(demand);
+        // A signal that waits already says the same.
+        let _ = self.signal.try_send(());
+    }
+}
+
 /// The ways into the ordering thread.
 pub(super) struct Inputs<P: Protocol> {
     /// For messages and connections.
     pub(super) network: Sender<Input<P>>,
     /// For the node's own threads.
     pub(super) answers: Sender<Input<P>>,
+    /// For the pool.
+    pub(super) demand: DemandBoard,
 }
 
 impl<P: Protocol> Clone for Inputs<P> {
     fn clone(&self) -> Self {
-        Self { network: self.network.clone(), answers: self.answers.clone() }
+        Self { network: self.network.clone(), answers: self.answers.clone(), demand: self.demand.clone() }
     }
 }
 
@@ -59,13 +91,29 @@ impl<P: Protocol> Clone for Inputs<P> {
 pub(super) struct Inbox<P: Protocol> {
     network: Receiver<Input<P>>,
     answers: Receiver<Input<P>>,
+    demand: Arc<Mutex<Option<Demand>>>,
+    demand_signal: Receiver<()>,
+}
+
+impl<P: Protocol> Inbox<P> {
+    /// What the pool wrote last, if that was not read yet.
+    fn take_demand(&self) -> Option<Input<P>> {
+        let newest = self.demand.lock().unwrap_or_else(PoisonError::into_inner).take();
+        newest.map(|demand| Input::Demand { oldest_since: demand.oldest_since, bytes: demand.bytes })
+    }
 }
 
 /// Makes the queues.
 pub(super) fn queues<P: Protocol>() -> (Inputs<P>, Inbox<P>) {
     let (network, network_inbox) = crossbeam_channel::bounded(NETWORK_QUEUE);
     let (answers, answers_inbox) = crossbeam_channel::bounded(ANSWER_QUEUE);
-    (Inputs { network, answers }, Inbox { network: network_inbox, answers: answers_inbox })
+    let (signal, demand_signal) = crossbeam_channel::bounded(1);
+    let newest = Arc::default();
+    let demand = DemandBoard { newest: Arc::clone(&newest), signal };
+    (
+        Inputs { network, answers, demand },
+        Inbox { network: network_inbox, answers: answers_inbox, demand: newest, demand_signal },
+    )
 }
 
 /// What the ordering thread works with.
@@ -122,9 +170,23 @@ where
                 changed
             });
             let Some(input) = self.next_input() else { return };
-            let now = self.clock.now();
-            self.replica.step(input, now, self.clock.wall());
+            self.step(input);
+            // One frame and one sync for all that waits already.
+            for _ in 0..GROUP {
+                let Some(input) = self.waiting_input() else { break };
+                self.step(input);
+            }
         }
+    }
+
+    fn step(&mut self, input: Input<P>) {
+        self.replica.step(input, self.clock.now(), self.clock.wall());
+    }
+
+    /// An input that is there already.
+    fn waiting_input(&self) -> Option<Input<P>> {
+        let answered = self.inbox.answers.try_recv().ok();
+        answered.or_else(|| self.inbox.take_demand()).or_else(|| self.inbox.network.try_recv().ok())
     }
 
     /// Writes whole groups until no record waits.
@@ -163,6 +225,7 @@ where
         select! {
             recv(self.inbox.answers) -> input => input.ok(),
             recv(self.inbox.network) -> input => input.ok(),
+            recv(self.inbox.demand_signal) -> _ => Some(self.inbox.take_demand().unwrap_or(Input::Wake)),
             recv(self.stop.signal()) -> _ => None,
             recv(wake) -> _ => Some(Input::Wake),
         }

@@ -9,6 +9,7 @@ use synod_consensus::pow::{Event, Job, ProofOfWork};
 use synod_types::Block;
 
 use super::execution::Command;
+use super::execution::mining::Task;
 use super::mining::OwnMiner;
 use super::ordering::Outlet;
 use super::wire::{TipBits, Writer};
@@ -18,7 +19,7 @@ pub(super) struct PowOutlet {
     /// To peers.
     pub(super) writer: Writer,
     /// To the ledger's thread.
-    pub(super) commands: Sender<Command>,
+    pub(super) commands: Sender<Command<Task>>,
     /// The own miner.
     pub(super) miner: Option<Arc<OwnMiner>>,
     /// The tip's difficulty, for whoever judges gossip.
@@ -28,15 +29,15 @@ pub(super) struct PowOutlet {
 }
 
 impl PowOutlet {
-    /// Queues a command; a full queue gives the effect back.
-    fn command(
+    /// Queues a task; a full queue gives the effect back.
+    fn ask(
         &self,
-        command: Command,
-        effect: impl FnOnce(Command) -> Effect<ProofOfWork>,
+        task: Task,
+        effect: impl FnOnce() -> Effect<ProofOfWork>,
     ) -> Result<(), Box<Effect<ProofOfWork>>> {
-        match self.commands.try_send(command) {
+        match self.commands.try_send(Command::Task(task)) {
             Ok(()) => Ok(()),
-            Err(TrySendError::Full(command)) => Err(Box::new(effect(command))),
+            Err(TrySendError::Full(_)) => Err(Box::new(effect())),
             // The ledger's thread is gone: the node is stopping, and nothing is owed any more.
             Err(TrySendError::Disconnected(_)) => Ok(()),
         }
@@ -49,22 +50,21 @@ impl Outlet<ProofOfWork> for PowOutlet {
             Effect::Send { to, message } => self.writer.send(to, &message),
             Effect::Broadcast(message) => self.writer.broadcast(&message),
             Effect::Append { position, block_hash, body, settled } => {
-                let command = Command::Append { position, body: body.clone() };
-                return self.command(command, |_| Effect::Append { position, block_hash, body, settled });
+                let task = Task::Append { position, body: body.clone() };
+                return self.ask(task, || Effect::Append { position, block_hash, body, settled });
             }
             Effect::Rewind { to, block_hash } => {
-                return self
-                    .command(Command::Rewind { to: block_hash }, |_| Effect::Rewind { to, block_hash });
+                return self.ask(Task::Rewind { to: block_hash }, || Effect::Rewind { to, block_hash });
             }
             Effect::Load { block_hash } => {
-                return self.command(Command::Load { block_hash }, |_| Effect::Load { block_hash });
+                return self.ask(Task::Load { block_hash }, || Effect::Load { block_hash });
             }
             Effect::Start(Job::Search { template }) => self.search(&template),
             Effect::Start(job) => {
                 if let Job::Assemble { bits, .. } = &job {
                     self.tip_bits.set(*bits);
                 }
-                return self.command(Command::Job(job.clone()), |_| Effect::Start(job));
+                return self.ask(Task::Job(job.clone()), || Effect::Start(job));
             }
             Effect::Cancel => {
                 if let Some(miner) = &self.miner {

@@ -11,8 +11,8 @@ use synod_types::codec;
 
 use super::ordering::RecordJournal;
 
-/// The largest group of records, in bytes.
-const GROUP_LIMIT: usize = 8 * 1024 * 1024;
+/// The largest group of records, in bytes: as much as the largest segment holds.
+const GROUP_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,8 @@ pub enum RecordsError {
 #[derive(Debug)]
 pub(super) struct DiskRecords<D: Disk, R> {
     log: FrameLog<D>,
+    /// How many frames of the log are not the last of a frame of the replica's.
+    parts: u64,
     record: PhantomData<fn() -> R>,
 }
 
@@ -70,13 +72,34 @@ impl<D: Disk + Clone, R: Serialize + DeserializeOwned> DiskRecords<D, R> {
             log.commit()?;
             log.trim_below(frame)?;
         }
-        Ok((Self { log, record: PhantomData }, records))
+        Ok((Self { log, parts: 0, record: PhantomData }, records))
     }
+
+    /// Notes that the log is made, and empty: from now on its loss is a loss.
+    ///
+    /// # Errors
+    /// [`RecordsError`].
+    pub(super) fn begin(mut self) -> Result<(), RecordsError> {
+        self.log.append(&codec::encode(&Vec::<R>::new()))?;
+        self.log.commit()?;
+        Ok(self.log.note_end()?)
+    }
+}
+
+/// A frame's records in pieces that each fit into a frame of the log: mostly one. A crash between two leaves a
+/// beginning of what was to be promised, and none of it has left (GEN-1).
+fn pieces<R: Serialize>(records: &[R], limit: usize) -> Vec<Vec<u8>> {
+    let whole = codec::encode(records);
+    if whole.len() <= limit || records.len() < 2 {
+        return vec![whole];
+    }
+    let (first, second) = records.split_at(records.len() / 2);
+    [pieces(first, limit), pieces(second, limit)].concat()
 }
 
 impl<D: Disk, R> Journal for DiskRecords<D, R> {
     fn durable_through(&self) -> FrameNumber {
-        FrameNumber(self.log.durable().through().0)
+        FrameNumber(self.log.durable().through().0 - self.parts)
     }
 }
 
@@ -87,13 +110,26 @@ where
     R: Serialize + Send + 'static,
 {
     fn write(&mut self, frame: &Frame<R>) -> Result<(), String> {
-        let payload = codec::encode(&frame.records);
-        let number = self.log.append(&payload).map_err(|error| error.to_string())?;
-        assert_eq!(number.0, frame.number.0, "the replica and its journal count the same frames");
-        self.log.commit().map_err(|error| error.to_string())?;
-        if number.0 == 1 {
+        let pieces = pieces(&frame.records, self.log.largest_payload());
+        let begins = synod_ledger::log::FrameNumber(frame.number.0 + self.parts);
+        self.parts += pieces.len() as u64 - 1;
+        let mut number = begins;
+        for piece in pieces {
+            number = self.log.append(&piece).map_err(|error| error.to_string())?;
+            self.log.commit().map_err(|error| error.to_string())?;
+        }
+        assert_eq!(
+            number.0 - self.parts,
+            frame.number.0,
+            "the replica and its journal count the same frames"
+        );
+        if begins.0 == 1 {
             // A votes log counts as made once its first end is noted; until then a crash leaves nothing.
             self.log.note_end().map_err(|error| error.to_string())?;
+        }
+        if frame.restates {
+            // What stood before is said again in this frame, and durable (GEN-13).
+            self.log.trim_below(begins).map_err(|error| error.to_string())?;
         }
         Ok(())
     }

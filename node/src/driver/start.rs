@@ -2,35 +2,36 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 
 use prometheus_client::registry::Registry;
-use synod_consensus::pow::{self, History, Limits, ProofOfWork, Record, Rules};
-use synod_consensus::{Durable, Replica};
+use synod_consensus::Status;
+use synod_consensus::committee::RecordError;
+use synod_consensus::pbft::Pbft;
+use synod_consensus::pow::{self, ProofOfWork, Rules};
 use synod_ledger::disk::RealFolders;
 use synod_ledger::history::{HistoryError, LoggedHistory};
 use synod_ledger::log::blocks::{BlockLog, BlockLogError, OpenedBlocks, finish_replacement, forget_replaced};
 use synod_ledger::log::{LogOptions, Salt};
 use synod_ledger::{Alarm, IndexFound, Ledger, OpenError, Options};
+use synod_types::genesis::Ordering;
 use synod_types::{Genesis, Header, SecretKey};
 use tokio::sync::watch;
 
-use super::backend::NodeBackend;
+use super::backend::{MiningSide, NodeBackend, Prove};
 use super::chain::Chain;
 use super::clock::Clock;
-use super::door::{Door, Parts};
-use super::execution::{COMMAND_QUEUE, Execution};
+use super::committee::{self, CommitteeSide};
+use super::door::{self, Door};
+use super::execution::Command;
 use super::history::{HeaderChain, NodeDisk, SharedBlocks};
 use super::metrics::{MinersFigures, NodeFigures};
-use super::mining::OwnMiner;
-use super::ordering::{self, Ordering};
-use super::outlet::PowOutlet;
+use super::mined;
+use super::ordering::{self, DemandBoard, Inbox, Inputs};
 use super::peers::PeerTable;
-use super::records::{DiskRecords, RecordsError};
+use super::records::RecordsError;
 use super::repair::Repair;
 use super::stop::{Reason, Stop};
-use super::wire::{Reader, TipBits, Writer};
 use crate::config::{Config, ConfigError};
 use crate::getwork::{GetworkError, GetworkServer};
 use crate::home::{Home, HomeError};
@@ -38,7 +39,7 @@ use crate::identity::{self, IdentityError, Password};
 use crate::mempool::journal::{JournalError, PoolLog};
 use crate::miner::MinerError;
 use crate::network::{self, AddressError, NetworkConfig, NetworkError, NetworkKey, NetworkLimits};
-use crate::rpc::{Backend, RpcConfig, RpcServer, ServerError};
+use crate::rpc::{Backend, RpcConfig, RpcServer, ServerError, TemplateBase};
 use crate::web::{Readiness, WebError, WebServer};
 
 /// Why a node does not start. Each sentence says what to do.
@@ -56,6 +57,15 @@ pub enum NodeError {
     /// The genesis makes no rules.
     #[error(transparent)]
     Rules(#[from] pow::RulesError),
+    /// The genesis names no committee.
+    #[error("genesis.json: members: {0}")]
+    Committee(#[from] RecordError),
+    /// This program does not know the ordering.
+    #[error("genesis.json: ordering: this program does not run {0}")]
+    Ordering(Ordering),
+    /// The certificates' log.
+    #[error("certificates/: {0}")]
+    Certificates(synod_ledger::log::LogError),
     /// A folder cannot be made or locked.
     #[error("{path}: {problem}")]
     Folder {
@@ -117,11 +127,87 @@ pub struct Node {
 }
 
 /// The disks, opened.
-struct Stores {
-    ledger: Ledger<SharedBlocks<NodeDisk>>,
-    blocks: SharedBlocks<NodeDisk>,
-    journal: DiskRecords<NodeDisk, Record>,
-    records: Vec<Record>,
+pub(super) struct Stores {
+    /// The ledger.
+    pub(super) ledger: Ledger<SharedBlocks<NodeDisk>>,
+    /// Every block that the log holds.
+    pub(super) blocks: SharedBlocks<NodeDisk>,
+}
+
+/// What an ordering is started with.
+pub(super) struct Parts<'a> {
+    /// `node.toml`.
+    pub(super) config: &'a Config,
+    /// The network.
+    pub(super) genesis: &'a Genesis,
+    /// The disks.
+    pub(super) stores: Stores,
+    /// The chain's headers, from height 1.
+    pub(super) headers: Vec<Header>,
+    /// What readers see.
+    pub(super) chain: &'a Arc<Chain<NodeDisk>>,
+    /// The pool.
+    pub(super) door: &'a Arc<Door>,
+    /// Peers.
+    pub(super) network: &'a network::Network,
+    /// What they say.
+    pub(super) events: network::NetworkEvents,
+    /// Their numbers and heights.
+    pub(super) peers: &'a PeerTable,
+    /// Time.
+    pub(super) clock: Clock,
+    /// The node's end.
+    pub(super) stop: &'a Stop,
+}
+
+/// An ordering that runs.
+pub(super) struct Running {
+    /// What it does.
+    pub(super) status: watch::Receiver<Status>,
+    /// The way to the ledger's thread, for proofs.
+    pub(super) prove: Prove,
+    /// What only proof of work has.
+    pub(super) mining: Option<MiningSide>,
+    /// What only a committee has.
+    pub(super) committee: Option<CommitteeSide<NodeDisk>>,
+    /// What templates stand on.
+    pub(super) base: watch::Receiver<Option<TemplateBase>>,
+    /// Its threads.
+    pub(super) threads: Vec<JoinHandle<()>>,
+}
+
+/// The way into ordering, which the pool needs before there is one.
+enum Lane {
+    Pow(Inputs<ProofOfWork>, Inbox<ProofOfWork>),
+    Pbft(Inputs<Pbft>, Inbox<Pbft>),
+}
+
+impl Lane {
+    fn new(ordering: Ordering) -> Result<Self, NodeError> {
+        match ordering {
+            Ordering::Pow => {
+                let (inputs, inbox) = ordering::queues();
+                Ok(Self::Pow(inputs, inbox))
+            }
+            Ordering::Pbft => {
+                let (inputs, inbox) = ordering::queues();
+                Ok(Self::Pbft(inputs, inbox))
+            }
+            unknown => Err(NodeError::Ordering(unknown)),
+        }
+    }
+
+    fn demand(&self) -> DemandBoard {
+        match self {
+            Self::Pow(inputs, _) => inputs.demand.clone(),
+            Self::Pbft(inputs, _) => inputs.demand.clone(),
+        }
+    }
+}
+
+/// The way to prove, through the ledger's thread.
+pub(super) fn prove_through<T: Send + 'static>(commands: crossbeam_channel::Sender<Command<T>>) -> Prove {
+    Box::new(move |address, reply| commands.try_send(Command::Prove { address, reply }).is_ok())
 }
 
 impl Node {
@@ -132,8 +218,15 @@ impl Node {
     pub fn check(config: &Config) -> Result<(), NodeError> {
         let genesis = crate::home::read_genesis(&config.folder)?;
         config.check_with(&genesis)?;
-        let block = synod_ledger::execution::genesis_block(&genesis);
-        Rules::new(&genesis.pow, &block.header)?;
+        match genesis.ordering {
+            Ordering::Pow => {
+                let block = synod_ledger::execution::genesis_block(&genesis);
+                Rules::new(&genesis.pow, &block.header)?;
+            }
+            _ => {
+                committee::of(&genesis)?;
+            }
+        }
         peer_addresses(config)?;
         identity::check(&config.folder, genesis.testnet)?;
         Ok(())
@@ -157,25 +250,22 @@ impl Node {
 
         let (log, headers) = open_block_log(&config, &home, &genesis, &key).await?;
         let stores = open_stores(&config, &genesis, log, &stop)?;
-        let undone = stores.blocks.undone()?;
         let chain = Arc::new(Chain::new(stores.ledger.reader(), stores.blocks.clone(), &headers));
         let (network, events) =
             network::start(network_config(&config, &genesis, &key)?, &mut registry).await?;
-        let (inputs, inbox) = ordering::queues::<ProofOfWork>();
-        let (commands, command_queue) = crossbeam_channel::bounded(COMMAND_QUEUE);
-
+        let lane = Lane::new(genesis.ordering)?;
         let (log, recovered) =
             PoolLog::open(&config.folder.join("pool.log"), genesis.hash(), config.storage.sync)?;
         let head = stores.ledger.head();
         let next_base_fee = stores.ledger.base_fee_at(clock.wall().max(head.time()));
-        let (door, batches) = Door::open(Parts {
+        let (door, batches) = Door::open(door::Parts {
             genesis: genesis.clone(),
             log,
             view: head.view.clone(),
             height: head.height(),
             next_base_fee,
             network: network.clone(),
-            ordering: inputs.network.clone(),
+            ordering: lane.demand(),
             clock,
             stop: stop.clone(),
             threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -184,65 +274,26 @@ impl Node {
         let restored = door.restore(recovered.transactions);
         tracing::info!(height = %head.height(), block = %head.hash, restored, "the ledger is open");
 
-        let miner = own_miner(&config, &inputs.answers)?;
-        let (base, base_watch) = watch::channel(None);
-        let templates = Arc::default();
-        let reversals = Arc::new(AtomicU64::new(0));
         let peers = PeerTable::default();
-        let tip_bits = TipBits::default();
-        let block = synod_ledger::execution::genesis_block(&genesis);
-        let pow_config = pow::Config {
-            rules: Rules::new(&genesis.pow, &block.header)?,
-            limits: Limits::default(),
-            mines: true,
-        };
-        let replica = Replica::recover(
-            pow_config.clone(),
-            stores.records,
-            History { chain: headers, undone },
-            &Durable::proven_by(&stores.journal),
-            u64::from_be_bytes(random::<8>()?),
-            clock.now(),
-            clock.wall(),
-        );
-        let (status, status_watch) = watch::channel(replica.status());
-
-        let execution = Execution {
-            ledger: stores.ledger,
-            blocks: stores.blocks,
-            chain: chain.clone(),
-            door: door.clone(),
-            commands: command_queue,
-            answers: inputs.answers.clone(),
-            base,
-            templates: Arc::clone(&templates),
-            reward_to: config.mining.enabled.then_some(config.mining.reward_to).flatten(),
-            clock,
-            stop: stop.clone(),
-        };
-        let ordering = Ordering {
-            replica,
-            journal: stores.journal,
-            outlet: PowOutlet {
-                writer: Writer { network: network.clone(), peers: peers.clone() },
-                commands: commands.clone(),
-                miner: miner.clone(),
-                tip_bits: tip_bits.clone(),
-                reversals: reversals.clone(),
-            },
-            inbox,
-            clock,
-            status,
-            stop: stop.clone(),
-        };
-        let reader = Reader {
+        let parts = Parts {
+            config: &config,
+            genesis: &genesis,
+            stores,
+            headers,
+            chain: &chain,
+            door: &door,
+            network: &network,
             events,
-            network: network.clone(),
-            peers: peers.clone(),
-            config: pow_config,
-            tip_bits,
-            ordering: inputs.network.clone(),
-            transactions: door.clone(),
+            peers: &peers,
+            clock,
+            stop: &stop,
+        };
+        let running = match lane {
+            Lane::Pow(inputs, inbox) => mined::start(parts, inputs, inbox)?,
+            Lane::Pbft(inputs, inbox) => {
+                let validator = identity::open_validator(&config.folder, genesis.testnet, password.as_ref())?;
+                committee::start(parts, validator, inputs, inbox)?
+            }
         };
         let backend = Arc::new(NodeBackend {
             config: config.clone(),
@@ -250,13 +301,11 @@ impl Node {
             door,
             network: network.clone(),
             peers,
-            ordering: status_watch,
-            answers: inputs.answers,
-            commands,
-            base: base_watch,
-            templates,
-            miner,
-            reversals,
+            ordering: running.status,
+            prove: running.prove,
+            mining: running.mining,
+            committee: running.committee,
+            base: running.base,
             clock,
             started_at: clock.wall(),
         });
@@ -273,12 +322,7 @@ impl Node {
             registry.register_collector(Box::new(MinersFigures(getwork.figures())));
         }
         let web = WebServer::start(config.web.listen, Arc::new(registry), readiness).await?;
-        let threads = vec![
-            execution.spawn().map_err(NodeError::System)?,
-            ordering.spawn().map_err(NodeError::System)?,
-            reader.spawn().map_err(NodeError::System)?,
-            batches,
-        ];
+        let threads = running.threads.into_iter().chain([batches]).collect();
         home.write_pid()?;
         tracing::info!(name = %config.name, rpc = %rpc.address(), peer = %network.name(), "the node is up");
         Ok(Self { stop, home, network, rpc, getwork, web, threads })
@@ -313,7 +357,7 @@ impl Node {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], NodeError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], NodeError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| NodeError::System(std::io::Error::other(error)))?;
     Ok(bytes)
@@ -339,6 +383,12 @@ async fn open_block_log(
                 tracing::info!(?report, "the block log is whole");
                 forget_replaced(&folders, BLOCKS)?;
                 return Ok((log, headers.finish()?));
+            }
+            OpenedBlocks::Damaged(damaged) if genesis.ordering.has_committee() => {
+                return Err(NodeError::Damaged(format!(
+                    "{:?}; move blocks/ away, and leave votes/: the node fetches certified blocks from its peers",
+                    damaged.report()
+                )));
             }
             OpenedBlocks::Damaged(damaged) => {
                 Box::pin(Repair { config, home, genesis, key, options }.run(damaged)).await?;
@@ -366,11 +416,7 @@ fn open_stores(
         tracing::warn!(%reason, "the index is not usable: it is set aside as index.aside, and rebuilt");
     }
     tracing::info!(?report, "the state is rebuilt");
-    let votes_disk = open_disk(&config.folder.join("votes"), config.storage.sync)?;
-    let (journal, records) = DiskRecords::open(votes_disk, LogOptions::votes(Salt(random()?)), |records| {
-        pow::live_records(records, &Limits::default())
-    })?;
-    Ok(Stores { ledger, blocks, journal, records })
+    Ok(Stores { ledger, blocks })
 }
 
 pub(super) fn open_disk(path: &Path, sync: bool) -> Result<NodeDisk, NodeError> {
@@ -412,15 +458,4 @@ async fn serve_getwork<B: Backend>(
         GetworkServer::start(&config.getwork, reward_to, first_extra_nonce, Arc::clone(backend)).await?;
     tracing::info!(address = %server.address(), user = %config.getwork.user, "getwork: miners are served");
     Ok(Some(server))
-}
-
-fn own_miner(
-    config: &Config,
-    answers: &crossbeam_channel::Sender<synod_consensus::Input<ProofOfWork>>,
-) -> Result<Option<Arc<OwnMiner>>, NodeError> {
-    if !config.mining.enabled {
-        return Ok(None);
-    }
-    let salt = u32::from_be_bytes(random::<4>()?);
-    Ok(Some(Arc::new(OwnMiner::start(config.mining.threads, salt, answers.clone())?)))
 }

@@ -1,6 +1,8 @@
 //! What goes into a template: senders in line, one transaction each and round again, each by nonce.
 
-use synod_types::VerifiedTransaction;
+use std::collections::BTreeSet;
+
+use synod_types::{TransactionId, UnixMillis, VerifiedTransaction};
 
 use super::queue::Entry;
 use super::{BlockRoom, Pool};
@@ -12,20 +14,38 @@ impl Pool {
     /// block: its later nonces cannot run before. Whoever waits longest is tried first in an empty block,
     /// so that large transactions get their turn.
     pub fn select(&self, room: BlockRoom, base_fee: u128) -> Vec<VerifiedTransaction> {
-        let mut room = room;
+        self.select_beyond(&BTreeSet::new(), room, base_fee)
+    }
+
+    /// The same behind `taken`, which are on their way into earlier blocks: they take no room here, and their
+    /// senders' next ones follow them.
+    pub fn select_beyond(
+        &self,
+        taken: &BTreeSet<TransactionId>,
+        mut room: BlockRoom,
+        base_fee: u128,
+    ) -> Vec<VerifiedTransaction> {
         let mut selected = Vec::new();
         let queues = self.line.values().filter_map(|sender| self.queues.get(sender));
         let mut senders: Vec<_> = queues.map(|queue| queue.executable()).collect();
         while !senders.is_empty() && room.transactions > 0 {
-            senders.retain_mut(|entries| match entries.next() {
-                Some(entry) if entry.transaction.native().max_fee >= base_fee && room.take(entry) => {
-                    selected.push(entry.transaction.clone());
-                    true
+            senders.retain_mut(|entries| {
+                match entries.find(|entry| !taken.contains(&entry.transaction.id())) {
+                    Some(entry) if entry.transaction.native().max_fee >= base_fee && room.take(entry) => {
+                        selected.push(entry.transaction.clone());
+                        true
+                    }
+                    _ => false,
                 }
-                _ => false,
             });
         }
         selected
+    }
+
+    /// Since when the oldest transaction waits that a block could take at this base fee.
+    pub fn oldest_executable(&self, base_fee: u128) -> Option<UnixMillis> {
+        let first = self.queues.values().filter_map(|queue| queue.executable().next());
+        first.filter(|entry| entry.transaction.native().max_fee >= base_fee).map(|entry| entry.received).min()
     }
 }
 

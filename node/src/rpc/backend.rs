@@ -18,9 +18,10 @@ use synod_types::{Address, B256, BlockHash, Height, Transaction, TransactionId};
 use tokio::sync::watch;
 
 use super::types::{
-    AccountView, BlockReference, BlockView, CallRequest, CallView, CodeView, Cursor, EstimateView, Event,
-    FeesView, HistoryPage, LogsFilter, LogsPage, LogsRequest, PeerView, PoolView, ProofView, Refusal,
-    SolveView, StatusView, StorageView, SubmitView, TemplateView, TraceView, TransactionStatusView,
+    AccountView, BlockReference, BlockView, CallRequest, CallView, CertificateView, CodeView, CommitteeView,
+    Cursor, EstimateView, Event, FeesView, HistoryPage, LogsFilter, LogsPage, LogsRequest, PeerView,
+    PoolView, ProofView, Refusal, SolveView, StatusView, StorageView, SubmitView, TemplateView, TraceView,
+    TransactionStatusView,
 };
 
 /// The ends of the chain that subscribers follow.
@@ -93,7 +94,23 @@ pub trait Backend: Send + Sync + 'static {
     /// transactions came, or time passed. `None` before there was anything to mine on.
     fn template_base(&self) -> watch::Receiver<Option<TemplateBase>>;
 
+    /// Who orders.
+    ///
+    /// # Errors
+    /// `unavailable` under proof of work.
+    fn validators(&self) -> Result<CommitteeView, Refusal> {
+        Err(Refusal::no_committee())
+    }
+
     // Reading: run on reader threads, may block on the disk.
+
+    /// The certificate that vouches for a block, the newest by default: the block's own, or the lowest above it.
+    ///
+    /// # Errors
+    /// `unavailable` under proof of work, `not_found` for a block that is not certified yet.
+    fn certificate(&self, _at: Option<BlockReference>) -> Result<CertificateView, Refusal> {
+        Err(Refusal::no_committee())
+    }
 
     /// The account at a block, the tip by default.
     ///

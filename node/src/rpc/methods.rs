@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use super::arguments::Arguments;
 use super::backend::Backend;
 use super::calls::{Caller, no_room, to_error};
+use super::committee;
 use super::contracts;
 use super::limits::RpcLimits;
 use super::readers::Readers;
@@ -54,6 +55,7 @@ pub(super) fn register<B: Backend>(
     register_instant(&mut module)?;
     register_reading(&mut module)?;
     register_asking(&mut module)?;
+    committee::register(&mut module)?;
     contracts::register(&mut module)?;
     subscriptions::register(&mut module)?;
     Ok(module)
@@ -174,7 +176,7 @@ impl<B: Backend> Desk<B> {
     }
 }
 
-fn plain<T: Serialize>(view: &T) -> serde_json::Value {
+pub(super) fn plain<T: Serialize>(view: &T) -> serde_json::Value {
     serde_json::to_value(view).expect("the views are plain structs with text keys")
 }
 
@@ -187,7 +189,7 @@ fn stopping() -> Refusal {
     Refusal::new(ErrorCode::Unavailable, "the node is stopping").hint("ask another node, or this one later")
 }
 
-fn without_parameters(params: &Params<'_>) -> Answer<()> {
+pub(super) fn without_parameters(params: &Params<'_>) -> Answer<()> {
     Arguments::of(params).and_then(Arguments::end).map_err(to_error)
 }
 

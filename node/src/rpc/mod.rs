@@ -10,6 +10,7 @@ mod arguments;
 pub mod backend;
 mod calls;
 pub mod changes;
+mod committee;
 mod contracts;
 mod depth;
 mod door;

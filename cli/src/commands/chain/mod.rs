@@ -1,10 +1,12 @@
 //! `synod chain`: what the node says of its chain, and what can be checked without it.
 
 mod block;
+mod certificate;
 mod diff;
 mod proof;
 mod status;
 mod transaction;
+mod validators;
 mod verify;
 
 use clap::Subcommand;
@@ -22,6 +24,8 @@ pub(crate) enum Chain {
     Tx(transaction::Tx),
     Proof(proof::Proof),
     Verify(verify::Verify),
+    Certificate(certificate::Certificate),
+    Validators(validators::Validators),
     Diff(diff::Diff),
 }
 
@@ -37,6 +41,8 @@ impl Chain {
             Self::Tx(command) => command.run(context),
             Self::Proof(command) => command.run(context),
             Self::Verify(command) => command.run(context),
+            Self::Certificate(command) => command.run(context),
+            Self::Validators(command) => command.run(context),
             Self::Diff(command) => command.run(context),
         }
     }

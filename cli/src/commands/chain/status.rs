@@ -48,11 +48,12 @@ impl fmt::Display for Shown {
         writeln!(formatter, "{} on {}, {}", status.name, Network::from(status).title(), ready)?;
         writeln!(formatter, "  head     block {}, {}", head.height, ago(head.time))?;
         writeln!(formatter, "           {}", head.hash)?;
-        writeln!(
-            formatter,
-            "  depth    safe at {}, settled at {}",
-            status.safe_height, status.settled_height
-        )?;
+        if status.ordering == "pow" {
+            let (safe, settled) = (status.safe_height, status.settled_height);
+            writeln!(formatter, "  depth    safe at {safe}, settled at {settled}")?;
+        } else {
+            committee(formatter, status)?;
+        }
         writeln!(formatter, "  fees     base fee {} gwei", format_gwei(U256::from(status.base_fee)))?;
         writeln!(formatter, "  peers    {}", status.peers)?;
         let pool = &status.mempool;
@@ -73,7 +74,8 @@ impl fmt::Display for Shown {
                     writeln!(formatter, "           {}", each.join(", "))?;
                 }
             }
-            _ => writeln!(formatter, "  mining   off")?,
+            _ if status.ordering == "pow" => writeln!(formatter, "  mining   off")?,
+            _ => {}
         }
         if status.settled_reversals > 0 {
             writeln!(
@@ -84,6 +86,28 @@ impl fmt::Display for Shown {
         }
         write!(formatter, "  version  {}", status.version)
     }
+}
+
+/// What is final, who leads, and what it waits for.
+fn committee(formatter: &mut fmt::Formatter<'_>, status: &StatusView) -> fmt::Result {
+    let fact = |name: &str| status.facts.get(name).map_or("?", String::as_str);
+    let behind = status.head.height.0.saturating_sub(status.settled_height.0);
+    match behind {
+        0 => writeln!(formatter, "  final    all of it")?,
+        _ => writeln!(formatter, "  final    up to block {}", status.settled_height)?,
+    }
+    let own = if fact("is_primary") == "true" { ", which is this node" } else { "" };
+    let began = if fact("view_active") == "true" { "" } else { " (not begun yet)" };
+    writeln!(
+        formatter,
+        "  order    {}: view {}{began}, primary member {}{own}",
+        status.ordering,
+        fact("view"),
+        fact("primary")
+    )?;
+    let votes = if fact("votes") == "true" { "" } else { "; this node follows and does not vote" };
+    writeln!(formatter, "           {} members, {} decide{votes}", fact("members"), fact("quorum"))?;
+    writeln!(formatter, "  waits    for {}", status.waits_for)
 }
 
 /// How long ago a block's time is, in words.

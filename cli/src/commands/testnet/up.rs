@@ -10,6 +10,7 @@ use synod_node::miner::{Kernel, measure};
 use synod_testnet::folder::Endpoints;
 use synod_testnet::network::{Started, Testnet};
 use synod_testnet::plan::{MINERS, Options};
+use synod_types::genesis::Ordering;
 
 use super::failure;
 use super::nodes::Done;
@@ -32,9 +33,9 @@ pub(crate) struct Up {
     /// How many nodes [default: 4]
     #[arg(long)]
     nodes: Option<usize>,
-    /// Who orders the transactions
-    #[arg(long, default_value = "pow", value_parser = ["pow"])]
-    ordering: String,
+    /// Who orders the transactions [default: pow]
+    #[arg(long, value_parser = ["pow", "pbft"])]
+    ordering: Option<String>,
     /// Mining threads of each node; 0 starts nodes that do not mine [default: 1]
     #[arg(long)]
     mine: Option<usize>,
@@ -89,16 +90,18 @@ impl Up {
                 ignored.join(", ")
             ));
         }
-        context.output.result(&Ready { started });
+        context.output.result(&Ready::new(testnet, started));
         Ok(())
     }
 
     fn options(&self, exists: bool) -> Options {
-        let mining_threads = self.mine.unwrap_or(1);
+        let ordering = self.ordering();
+        let mining_threads = if ordering.has_committee() { 0 } else { self.mine.unwrap_or(1) };
         // An existing network has its target already.
         let hash_rate = if exists || mining_threads == 0 { 1e6 } else { hash_rate() };
         Options {
             nodes: self.nodes.unwrap_or(4),
+            ordering,
             mining_threads,
             seed: self.seed,
             rpc_port: self.rpc_port,
@@ -113,11 +116,21 @@ impl Up {
         }
     }
 
+    fn ordering(&self) -> Ordering {
+        match self.ordering.as_deref() {
+            Some("pbft") => Ordering::Pbft,
+            _ => Ordering::Pow,
+        }
+    }
+
     /// What was asked for and cannot be had: a network's shape is settled when it is made.
     fn ignored(&self, existing: &Options) -> Vec<String> {
         let mut ignored = Vec::new();
         if let Some(nodes) = self.nodes.filter(|nodes| *nodes != existing.nodes) {
             ignored.push(format!("--nodes {nodes} (it has {})", existing.nodes));
+        }
+        if self.ordering.is_some() && self.ordering() != existing.ordering {
+            ignored.push(format!("--ordering {} (it has {})", self.ordering(), existing.ordering));
         }
         if let Some(mine) = self.mine.filter(|mine| *mine != existing.mining_threads) {
             ignored.push(format!("--mine {mine} (it has {})", existing.mining_threads));
@@ -155,7 +168,7 @@ impl Reset {
         }
         let started = testnet.up(&options).map_err(failure)?;
         drop(progress);
-        context.output.result(&Ready { started });
+        context.output.result(&Ready::new(testnet, started));
         Ok(())
     }
 }
@@ -170,6 +183,15 @@ fn hash_rate() -> f64 {
 struct Ready {
     #[serde(flatten)]
     started: Started,
+    #[serde(skip)]
+    has_committee: bool,
+}
+
+impl Ready {
+    fn new(testnet: &Testnet, started: Started) -> Self {
+        let has_committee = testnet.options().is_ok_and(|options| options.ordering.has_committee());
+        Self { started, has_committee }
+    }
 }
 
 impl fmt::Display for Ready {
@@ -187,7 +209,9 @@ impl fmt::Display for Ready {
         for node in &endpoints.nodes {
             writeln!(formatter, "  {:<7} {:<24} metrics {}/metrics", node.name, node.rpc, node.web)?;
         }
-        miners(formatter, endpoints)?;
+        if !self.has_committee {
+            miners(formatter, endpoints)?;
+        }
         accounts(formatter, endpoints)?;
         writeln!(formatter, "Try: synod wallet new alice && synod wallet send --from dev0 --to alice 12.5")?;
         write!(formatter, "export PATH=\"{}:$PATH\"", binary_folder())

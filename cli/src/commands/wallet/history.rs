@@ -7,7 +7,7 @@ use serde::Serialize;
 use synod_node::rpc::types::{HistoryItem, HistoryPage, PoolEntry};
 use synod_types::address::format_address;
 use synod_types::amount::format_syn;
-use synod_types::{Address, U256};
+use synod_types::{Address, Height, U256};
 
 use crate::client::{Node, Settle};
 use crate::commands::chain::ago;
@@ -54,7 +54,13 @@ impl History {
             None => waiting(&session.node, account.address)?,
             Some(_) => Vec::new(),
         };
-        let book = Book { names: &session.names, labels: Labels::read(&context.wallet()?)?, of: account };
+        let settled = session.status.settled_height;
+        let book = Book {
+            names: &session.names,
+            labels: Labels::read(&context.wallet()?)?,
+            of: account,
+            final_height: if session.network_has_committee() { settled } else { Height(0) },
+        };
         let waiting = pending.iter().map(|entry| book.waiting(entry));
         let done = page.items.iter().map(|item| book.done(item));
         let lines = waiting.chain(done).collect::<Outcome<Vec<String>>>()?;
@@ -78,6 +84,8 @@ struct Book<'a> {
     names: &'a Names,
     labels: Labels,
     of: Account,
+    /// What a committee certified; 0 under proof of work.
+    final_height: Height,
 }
 
 impl Book<'_> {
@@ -90,7 +98,10 @@ impl Book<'_> {
     fn done(&self, item: &HistoryItem) -> Outcome<String> {
         let told = self.told(item.sender, item.to, item.value)?;
         let failed = if item.succeeded { "" } else { "FAILED  " };
-        let depth = depth_words(item.depth, false);
+        let depth = match item.height <= self.final_height {
+            true => "final".to_owned(),
+            false => depth_words(item.depth, false),
+        };
         let id = item.id.map(|id| id.to_string()).unwrap_or_default();
         Ok(format!("{:>12}  {told}  {failed}block {}, {depth}  {id}", ago(item.time), item.height)
             .trim_end()

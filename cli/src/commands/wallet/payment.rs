@@ -143,6 +143,9 @@ pub(crate) struct Paid {
     depth: Option<u64>,
     #[serde(skip)]
     to_name: String,
+    /// A committee orders: what is settled is final.
+    #[serde(skip)]
+    is_certified: bool,
 }
 
 impl Paid {
@@ -179,6 +182,7 @@ impl Paid {
             height: view.height.map(|height| height.0),
             depth: view.depth,
             to_name,
+            is_certified: view.settled && session.network_has_committee(),
         })
     }
 }
@@ -209,7 +213,11 @@ impl fmt::Display for Paid {
             (Some(height), Some(depth)) => {
                 let mark = if self.succeeded == Some(false) { "✗ failed" } else { "✓" };
                 let settled = self.status == "settled";
-                writeln!(formatter, "{mark} {amount}, in block {height}, {}", depth_words(depth, settled))?;
+                let depth = match self.is_certified {
+                    true => "final".to_owned(),
+                    false => depth_words(depth, settled),
+                };
+                writeln!(formatter, "{mark} {amount}, in block {height}, {depth}")?;
             }
             _ => writeln!(formatter, "✓ {amount}, submitted; `synod chain tx {}` tells more", self.id)?,
         }

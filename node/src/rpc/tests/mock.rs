@@ -133,6 +133,8 @@ impl Backend for Mock {
             chain_id: CHAIN,
             genesis_hash: GENESIS,
             ordering: "pow".to_owned(),
+            facts: Default::default(),
+            waits_for: String::new(),
             testnet: true,
             peer_id: "nobody".to_owned(),
             head: self.chain().blocks[&tips.head.hash].0.clone(),

@@ -107,4 +107,7 @@ pub struct ProofView {
     pub header: Bytes,
     /// Its commitment's canonical bytes, whose SHA-256 stands in the header.
     pub commitment: Bytes,
+    /// Under a committee, the certificate of the block: its canonical bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Bytes>,
 }

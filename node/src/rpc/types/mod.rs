@@ -6,10 +6,11 @@
 //!
 //! Every answer that depends on the chain names the height it was read at (RPC-5), and nothing is called
 //! final under proof of work: there are depths, and `settled` is a report at a configured depth
-//! (POW-12, POW-14).
+//! (POW-12, POW-14). Under a committee `settled` is what is certified, and final.
 
 mod account;
 mod block;
+mod committee;
 mod contract;
 mod event;
 mod mining;
@@ -21,6 +22,7 @@ mod transaction;
 
 pub use account::{AccountView, HistoryItem, HistoryPage, ProofView};
 pub use block::{BlockReference, BlockSummary, BlockTransactions, BlockView, CommitmentView, HeaderView};
+pub use committee::{CertificateView, CommitteeView, MemberView};
 pub use contract::{
     CallRequest, CallView, CodeView, EstimateView, LogItem, LogsFilter, LogsPage, LogsRequest, StorageView,
     TraceView, TracedCall, revert_reason,

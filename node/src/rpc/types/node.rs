@@ -1,5 +1,7 @@
 //! The node itself: its status, its peers, the fees it sees.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use synod_types::{Address, B256, Height, U256, UnixMillis};
 
@@ -17,8 +19,14 @@ pub struct StatusView {
     pub chain_id: u64,
     /// The network's name: the genesis hash.
     pub genesis_hash: B256,
-    /// `"pow"`.
+    /// `"pow"`, `"pbft"`.
     pub ordering: String,
+    /// The ordering's own figures (under PBFT the view, its primary, what is certified), as texts by name.
+    #[serde(default)]
+    pub facts: BTreeMap<String, String>,
+    /// What the ordering waits for.
+    #[serde(default)]
+    pub waits_for: String,
     /// Whether the genesis says that this is a test network.
     pub testnet: bool,
     /// The node's libp2p peer id.
@@ -27,7 +35,8 @@ pub struct StatusView {
     pub head: BlockSummary,
     /// The height that is six deep.
     pub safe_height: Height,
-    /// The height that is as deep as the genesis calls settled. A report, never a lock.
+    /// The height that is as deep as the genesis calls settled: a report, never a lock. Under a committee the
+    /// height that is certified: final.
     pub settled_height: Height,
     /// How often settled blocks were reversed since the node started (POW-14).
     #[serde(default)]

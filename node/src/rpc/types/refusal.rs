@@ -112,6 +112,12 @@ struct Data {
 }
 
 impl Refusal {
+    /// Nothing is certified, and nobody is a member.
+    pub fn no_committee() -> Self {
+        Self::new(ErrorCode::Unavailable, "proof of work orders this network: it has no committee")
+            .hint("blocks have a depth: `synod chain block HEIGHT`")
+    }
+
     /// A refusal without a hint.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), hint: None, details: None }

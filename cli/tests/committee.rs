@@ -1,0 +1,176 @@
+//! Real processes under PBFT: final at once, with proofs; the primary stops, all are killed, one lags far behind,
+//! one loses its memory.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::net::Net;
+
+fn committee() -> Net {
+    Net::up(&["--ordering", "pbft"]).0
+}
+
+/// A payment that must be final when the command returns.
+#[track_caller]
+fn pay(net: &Net, amount: &str) -> Value {
+    let paid = net.json(&["wallet", "send", "--from", "dev0", "--to", "dev5", amount, "--yes"]);
+    assert_eq!((&paid["status"], &paid["succeeded"]), (&json!("settled"), &json!(true)), "{paid}");
+    paid
+}
+
+/// Waits until these nodes have one tip.
+fn agree(net: &Net, nodes: &[usize]) {
+    net.until("one tip", || {
+        let heads: Vec<_> = nodes.iter().map(|node| net.head(*node)).collect();
+        heads.windows(2).all(|pair| pair[0] == pair[1])
+    });
+}
+
+#[test]
+fn a_payment_is_final_at_once_and_its_proof_needs_no_node() {
+    let net = committee();
+    let paid = pay(&net, "12.5");
+    assert_eq!(paid["height"], 1, "nothing is proposed while nothing waits");
+    let certificate = net.json(&["chain", "certificate", "1"]);
+    assert_eq!((&certificate["height"], &certificate["quorum"]), (&json!(1), &json!(3)));
+    assert!(certificate["signers"].as_array().unwrap().len() >= 3, "{certificate}");
+    assert_eq!(certificate["block_hash"], paid["block_hash"]);
+    net.until("every member to be heard", || {
+        let members = net.json(&["chain", "validators"])["members"].clone();
+        members.as_array().unwrap().len() == 4
+            && members.as_array().unwrap().iter().all(|member| member["connected"] == true)
+    });
+    let doctor = net.json(&["doctor"]);
+    assert_eq!(doctor["healthy"], true, "{doctor}");
+
+    let folder = net.0.path();
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (proof, genesis) = (path("proof.json"), path("testnet/genesis.json"));
+    net.json(&["chain", "proof", "dev1", "--out", &proof]);
+    net.json(&["testnet", "down"]);
+    let verified = net.json(&["chain", "verify", &proof, "--genesis", &genesis, "--account", "dev1"]);
+    assert_eq!((&verified["because"], &verified["quorum"]), (&json!("certificate"), &json!(3)), "{verified}");
+
+    let whole: Value = serde_json::from_str(&std::fs::read_to_string(&proof).unwrap()).unwrap();
+    let refused = |change: &dyn Fn(&mut Value), flags: &[&str]| {
+        let mut tampered = whole.clone();
+        change(&mut tampered);
+        std::fs::write(&proof, tampered.to_string()).unwrap();
+        let output = net.synod(&[&["chain", "verify", &proof, "--json"], flags].concat());
+        assert_eq!(output.status.code(), Some(6), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let flip = |field: &str, at: usize| {
+        let field = field.to_owned();
+        move |value: &mut Value| {
+            let text = value[&field].as_str().unwrap().to_owned();
+            let digit = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
+            value[&field] = json!(format!("{}{digit}{}", &text[..at], &text[at + 1..]));
+        }
+    };
+    let trust = ["--genesis", genesis.as_str()];
+    let length = whole["certificate"].as_str().unwrap().len();
+    for (field, at, reason) in [
+        ("certificate", length - 1, "signature of member"),
+        ("certificate", 20, "not one of epoch"),
+        ("account", 20, "proof"),
+        ("commitment", 300, "commitment"),
+        ("header", 20, "proof"),
+    ] {
+        let said = refused(&flip(field, at), &trust);
+        assert!(said.contains(reason), "{field} {at}: {said}");
+    }
+    let dropped = refused(&|value| value["certificate"] = Value::Null, &trust);
+    assert!(dropped.contains("no certificate"), "{dropped}");
+    assert!(refused(&|_| (), &[]).contains("--genesis"));
+    assert!(refused(&|_| (), &["--genesis", &genesis, "--account", "dev2"]).contains("not about dev2"));
+
+    // The same members under another network's name sign nothing of this one.
+    let mut other: Value = serde_json::from_str(&std::fs::read_to_string(&genesis).unwrap()).unwrap();
+    other["chain_id"] = json!(7);
+    std::fs::write(&genesis, other.to_string()).unwrap();
+    assert!(refused(&|_| (), &trust).contains("signature of member"));
+}
+
+#[test]
+fn a_committee_goes_on_without_its_primary_and_takes_back_whoever_was_away() {
+    let net = committee();
+    pay(&net, "1");
+    net.json(&["testnet", "stop", "0"]);
+    pay(&net, "1");
+    net.json(&["testnet", "stop", "1", "--kill"]);
+    // Two of four decide nothing, and nothing is lost by that.
+    let stuck = net.synod(&[
+        "wallet",
+        "send",
+        "--from",
+        "dev0",
+        "--to",
+        "dev5",
+        "1",
+        "--yes",
+        "--json",
+        "--timeout",
+        "2",
+    ]);
+    assert_eq!(stuck.status.code(), Some(5), "{stuck:?}");
+    net.json(&["testnet", "start", "0"]);
+    net.until("the payment that waited", || net.head(0).0 >= 3);
+    // More blocks than others keep decisions of: whoever was away fetches them up to a certificate.
+    for _ in 0..40 {
+        pay(&net, "0.01");
+    }
+    net.json(&["testnet", "start", "1"]);
+    agree(&net, &[0, 1, 2, 3]);
+    assert!(net.head(1).0 >= 43);
+
+    // All at once.
+    net.json(&["testnet", "down", "--kill"]);
+    net.json(&["testnet", "up"]);
+    pay(&net, "1");
+    agree(&net, &[0, 1, 2, 3]);
+    let balance = net.json(&["wallet", "balance", "dev5"]);
+    assert_eq!(balance["accounts"][0]["spendable"], json!("1000004400000000000000000"), "{balance}");
+}
+
+#[test]
+fn a_member_that_lost_its_memory_follows_and_does_not_vote() {
+    let net = committee();
+    pay(&net, "1");
+    net.json(&["testnet", "stop", "3"]);
+    std::fs::remove_dir_all(net.0.path().join("testnet/node3/votes")).unwrap();
+    net.json(&["testnet", "start", "3"]);
+    pay(&net, "1");
+    agree(&net, &[0, 3]);
+    let votes = |node| net.json(&["chain", "status", "--rpc", &net.rpc(node)])["facts"]["votes"].clone();
+    assert_eq!((votes(0), votes(3)), (json!("true"), json!("false")));
+    // It does not count: with another one stopped there is no quorum.
+    net.json(&["testnet", "stop", "2"]);
+    let stuck = net.synod(&[
+        "wallet",
+        "send",
+        "--from",
+        "dev0",
+        "--to",
+        "dev5",
+        "1",
+        "--yes",
+        "--json",
+        "--timeout",
+        "2",
+    ]);
+    assert_eq!(stuck.status.code(), Some(5), "{stuck:?}");
+    // Nor does it begin a memory of its own by being started again.
+    net.json(&["testnet", "stop", "3"]);
+    net.json(&["testnet", "start", "3"]);
+    assert_eq!(votes(3), json!("false"));
+}
+
+#[test]
+fn fewer_than_four_members_are_refused_with_the_arithmetic() {
+    let home = support::Home::new();
+    let refused = home.run(&["testnet", "up", "--ordering", "pbft", "--nodes", "3", "--json"]);
+    assert!(refused.code != 0 && refused.stderr.contains("3·1 + 1 = 4"), "{refused:?}");
+}

@@ -1,0 +1,197 @@
+//! The ledger under a committee: decided payloads become blocks, waiting transactions become payloads.
+
+use alloy_primitives::Bytes;
+use crossbeam_channel::Sender;
+use synod_consensus::Input;
+use synod_consensus::committee::{Outcome, Payload};
+use synod_consensus::pbft::Pbft;
+use synod_ledger::disk::Disk;
+use synod_ledger::execution::Proposal;
+use synod_types::codec::{self, BLOCK_LIMIT};
+use synod_types::{Address, Block, BlockHash, Epoch, Height, Payload as Decoded, Position, Slot, UnixMillis};
+
+use crate::driver::execution::{Desk, Worker};
+use crate::mempool::BlockRoom;
+
+/// What a payload is beside its transactions: a time, two addresses, a count.
+const FRAME: usize = 64;
+
+/// What a committee's ordering asks of the ledger.
+pub(in crate::driver) enum Task {
+    /// Build the payload's block (an empty body is an empty block with its parent's time) and append it;
+    /// answered by `Executed`.
+    Append {
+        /// The block's place.
+        position: Position,
+        /// The payload.
+        body: Bytes,
+    },
+    /// Make a payload of what waits; answered by `Assembled`.
+    Assemble {
+        /// At most so large.
+        max_bytes: usize,
+        /// At most so many transactions.
+        max_transactions: usize,
+    },
+    /// Append blocks that lead to a certificate; whoever fetched them hears whether they are durable.
+    Install {
+        /// In order.
+        blocks: Vec<Block>,
+        /// Where the verdict goes.
+        reply: Sender<Result<(), String>>,
+    },
+    /// A fetch ended; answered by `Installed`.
+    FetchEnded,
+}
+
+/// The worker.
+pub(in crate::driver) struct Executor {
+    /// Who proposes here.
+    pub(super) proposer: Address,
+    /// Who gets the tips of what is proposed here.
+    pub(super) fee_recipient: Address,
+    /// The block that the epoch starts from.
+    pub(super) base: Height,
+    /// The epoch.
+    pub(super) epoch: Epoch,
+}
+
+type CommitteeDesk<D> = Desk<D, Pbft>;
+
+impl<D> Worker<D> for Executor
+where
+    D: Disk + Send + 'static,
+    D::File: Send + Sync,
+{
+    type Protocol = Pbft;
+    type Task = Task;
+
+    fn carry_out(&mut self, task: Task, desk: &mut CommitteeDesk<D>) -> Result<(), String> {
+        match task {
+            Task::Append { position, body } => self.append(position, &body, desk),
+            Task::Assemble { max_bytes, max_transactions } => {
+                let payload = self.assemble(max_bytes, max_transactions, desk);
+                desk.answer(Input::Done(Outcome::Assembled(payload)));
+                Ok(())
+            }
+            Task::Install { blocks, reply } => {
+                let verdict = install(&blocks, desk);
+                desk.commit()?;
+                // Whoever fetched them may have stopped.
+                let _ = reply.send(verdict);
+                Ok(())
+            }
+            Task::FetchEnded => {
+                desk.commit()?;
+                let head = desk.ledger.head();
+                let position = self.position(head.height());
+                desk.answer(Input::Done(Outcome::Installed { position, block_hash: head.hash }));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Executor {
+    fn position(&self, height: Height) -> Position {
+        Position { epoch: self.epoch, slot: Slot(height.0.saturating_sub(self.base.0)) }
+    }
+
+    fn append<D>(&self, position: Position, body: &[u8], desk: &mut CommitteeDesk<D>) -> Result<(), String>
+    where
+        D: Disk + Send + 'static,
+        D::File: Send + Sync,
+    {
+        let head = desk.ledger.head();
+        let next = self.position(Height(head.height().0 + 1));
+        if position != next {
+            return Err(format!("ordering appends {position}, and {next} is next: a bug of this program"));
+        }
+        let payload = match self.read(body, head.time(), desk) {
+            Ok(payload) => payload,
+            Err(reason) => {
+                desk.commit()?;
+                desk.answer(Input::Refused { block_hash: BlockHash::default(), reason });
+                return Ok(());
+            }
+        };
+        let extended = desk.ledger.extend(payload).map_err(|error| error.to_string())?;
+        for (transaction, reason) in &extended.left_out {
+            tracing::debug!(id = %transaction.id(), %reason, "left out of a block");
+            if !reason.may_pass_later() {
+                desk.door.pool().remove(transaction.id());
+            }
+        }
+        desk.appended(&extended.executed, Some(position));
+        if let Ok(payload) = Payload::new(Bytes::copy_from_slice(body)) {
+            desk.door.offer_ended(payload.digest());
+        }
+        Ok(())
+    }
+
+    /// The proposal in a decided payload. Every member checked it before it voted, so that one which does not
+    /// read means that more members lie than the committee survives.
+    fn read<D>(&self, body: &[u8], parent: UnixMillis, desk: &CommitteeDesk<D>) -> Result<Proposal, String>
+    where
+        D: Disk + Send + 'static,
+        D::File: Send + Sync,
+    {
+        if body.is_empty() {
+            let nobody = Address::ZERO;
+            let (proposer, fee_recipient) = (nobody, nobody);
+            return Ok(Proposal { time: parent, proposer, fee_recipient, transactions: Vec::new() });
+        }
+        let payload: Decoded = codec::decode::<_, BLOCK_LIMIT>(body).map_err(|error| error.to_string())?;
+        let verdicts = desk.door.verifier().verify(payload.transactions);
+        let transactions: Result<Vec<_>, _> = verdicts.into_iter().collect();
+        Ok(Proposal {
+            time: payload.time.max(parent),
+            proposer: payload.proposer,
+            fee_recipient: payload.fee_recipient,
+            transactions: transactions.map_err(|error| error.to_string())?,
+        })
+    }
+
+    fn assemble<D>(
+        &self,
+        max_bytes: usize,
+        max_transactions: usize,
+        desk: &CommitteeDesk<D>,
+    ) -> Option<Payload>
+    where
+        D: Disk + Send + 'static,
+        D::File: Send + Sync,
+    {
+        let time = desk.clock.wall().max(desk.ledger.head().time());
+        let whole = BlockRoom::of(desk.ledger.genesis());
+        let room = BlockRoom {
+            bytes: whole.bytes.min(max_bytes.saturating_sub(FRAME)),
+            transactions: whole.transactions.min(max_transactions),
+            ..whole
+        };
+        let selected = desk.door.select_beyond_offers(room, desk.ledger.base_fee_at(time));
+        if selected.is_empty() {
+            return None;
+        }
+        let ids = selected.iter().map(|one| one.id()).collect();
+        let transactions = selected.iter().map(|one| one.transaction().clone()).collect();
+        let (proposer, fee_recipient) = (self.proposer, self.fee_recipient);
+        let payload = Decoded { time, proposer, fee_recipient, transactions };
+        let payload = Payload::new(codec::encode(&payload).into()).ok()?;
+        desk.door.offered(payload.digest(), ids);
+        Some(payload)
+    }
+}
+
+fn install<D>(blocks: &[Block], desk: &mut CommitteeDesk<D>) -> Result<(), String>
+where
+    D: Disk + Send + 'static,
+    D::File: Send + Sync,
+{
+    for block in blocks {
+        let checked = desk.checked(block.transactions.clone());
+        let executed = desk.ledger.append(block, &checked).map_err(|error| error.to_string())?;
+        desk.appended(&executed, None);
+    }
+    Ok(())
+}

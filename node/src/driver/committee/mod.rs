@@ -1,0 +1,27 @@
+//! A node that a committee orders: the drivers around [`synod_consensus::pbft`].
+//!
+//! ```text
+//!   network ──► wire ──► ordering ◄──► execution ──► certificates
+//!      ▲          │          │             ▲
+//!      └── outlet ◄──────────┘             └── fetch (blocks up to a certificate, from peers)
+//! ```
+//!
+//! - `members`: which peer speaks for which member, by a signature over the network, the epoch and the peer.
+//! - `wire`: bytes to checked messages and back; signatures are checked here, off the ordering thread.
+//! - `execution`: decided payloads become blocks, and the pool's transactions become payloads.
+//! - `certificates`: what proves that blocks are final. `fetch`: blocks from peers, and for them.
+
+mod certificates;
+mod execution;
+mod fetch;
+#[cfg(test)]
+mod fixture;
+mod members;
+mod outlet;
+mod side;
+mod start;
+mod wire;
+
+pub(super) use side::CommitteeSide;
+pub use start::begin_member;
+pub(super) use start::{of, start};
