@@ -122,19 +122,8 @@ mod tests {
 
     fn folder_with_genesis() -> tempfile::TempDir {
         let folder = tempfile::tempdir().expect("a folder");
-        let genesis = Genesis {
-            chain_id: 1,
-            salt: synod_types::B256::ZERO,
-            time: synod_types::UnixMillis(0),
-            ordering: synod_types::genesis::Ordering::Pow,
-            members: Vec::new(),
-            alloc: Default::default(),
-            fees: Default::default(),
-            limits: Default::default(),
-            pow: synod_types::genesis::ProofOfWork::testnet(0x207f_ffff),
-            testnet: true,
-        };
-        std::fs::write(folder.path().join(GENESIS_FILE), genesis.to_json()).expect("written");
+        std::fs::write(folder.path().join(GENESIS_FILE), synod_ledger::testing::genesis().to_json())
+            .expect("written");
         folder
     }
 

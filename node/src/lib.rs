@@ -19,4 +19,6 @@ pub mod miner;
 pub mod network;
 pub mod rpc;
 pub mod run;
+#[cfg(test)]
+mod testing;
 pub mod web;

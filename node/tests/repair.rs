@@ -146,6 +146,11 @@ async fn a_flipped_byte_in_the_block_log_is_repaired_from_a_peer() {
     assert_eq!((&damaged["ready"], height(&damaged)), (&json!(false), 0));
     let reason = damaged["reason"].as_str().unwrap();
     assert!(reason.contains("damaged") && reason.contains("none is connected"), "{reason}");
+    for choice in
+        ["start another node", "p2p.peers of node.toml", "--peer", "delete blocks/ and index/", "keys"]
+    {
+        assert!(reason.contains(choice), "{choice}: {reason}");
+    }
     let refused = follower.client.call("synod_block", vec![json!(1)]).await.unwrap_err();
     assert!(refused.contains("not ready"), "{refused}");
 
@@ -167,4 +172,14 @@ async fn a_flipped_byte_in_the_block_log_is_repaired_from_a_peer() {
     let again = follower.client.status_until(|status| height(status) > 0).await;
     assert!(height(&again) >= grown);
     follower.stop().await;
+
+    // The last of the choices that it names: without the two folders it syncs anew, with everything else as it was.
+    flip_a_byte(folder.path());
+    for lost in ["blocks", "index"] {
+        std::fs::remove_dir_all(folder.path().join(lost)).unwrap();
+    }
+    let (third_miner, follower) = (Running::start(&miner_config), Running::start(&follower_config));
+    follower.client.status_until(|status| status["ready"] == true && height(status) >= grown).await;
+    follower.stop().await;
+    third_miner.stop().await;
 }

@@ -49,24 +49,9 @@ fn flags_win_over_both_and_leave_what_they_do_not_name() {
     assert!(!config.mining.enabled);
 }
 
-fn genesis() -> synod_types::Genesis {
-    synod_types::Genesis {
-        chain_id: 1,
-        salt: synod_types::B256::ZERO,
-        time: synod_types::UnixMillis(0),
-        ordering: synod_types::genesis::Ordering::Pow,
-        members: Vec::new(),
-        alloc: Default::default(),
-        fees: Default::default(),
-        limits: Default::default(),
-        pow: synod_types::genesis::ProofOfWork::testnet(0x207f_ffff),
-        testnet: false,
-    }
-}
-
 #[test]
 fn p2p_11_few_peers_are_warned_of_on_real_networks_alone() {
-    let mut genesis = genesis();
+    let mut genesis = synod_types::Genesis { testnet: false, ..synod_ledger::testing::genesis() };
     let mut config = load("[p2p]\npeers = [\"a\", \"b\"]", &[]).expect("valid");
     assert!(config.warnings(&genesis)[0].contains("2 of the 3"));
     config.p2p.peers.push("c".to_owned());
@@ -78,7 +63,7 @@ fn p2p_11_few_peers_are_warned_of_on_real_networks_alone() {
 
 #[test]
 fn nobody_mines_where_a_committee_orders() {
-    let mut genesis = genesis();
+    let mut genesis = synod_ledger::testing::genesis();
     genesis.ordering = synod_types::genesis::Ordering::Pbft;
     let mut config = load("", &[]).expect("valid");
     assert_eq!(config.check_with(&genesis).map_err(|error| error.to_string()), Ok(()));

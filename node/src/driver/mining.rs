@@ -167,38 +167,9 @@ fn hand_in(current: &Current, solution: &Solution, ordering: &Sender<Input<Proof
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use synod_types::{Address, B256, BlockHash, Bloom, Commitment, Gas, Height, Position};
-
-    pub(in super::super) fn unsolved() -> Block {
-        let commitment = Commitment {
-            format: 1,
-            position: Position::default(),
-            height: Height(1),
-            millis: 7,
-            transactions_root: synod_types::block::transactions_root(&[]),
-            state_root: B256::ZERO,
-            receipts_root: B256::ZERO,
-            logs_bloom: Bloom::ZERO,
-            gas_used: Gas(0),
-            gas_limit: Gas(1),
-            base_fee: 1,
-            proposer: Address::ZERO,
-            fee_recipient: Address::ZERO,
-            next_committee: B256::ZERO,
-            extra_nonce: 0,
-        };
-        let header = Header {
-            version: 1,
-            parent: BlockHash::default(),
-            commitment: commitment.digest(),
-            time: 1_700_000_000,
-            bits: 0x207f_ffff,
-            nonce: 0,
-        };
-        Block { header, commitment, transactions: Vec::new() }
-    }
+    use crate::testing::unsolved;
 
     #[test]
     fn a_template_gives_the_header_that_its_block_will_have() {

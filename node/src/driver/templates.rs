@@ -149,8 +149,8 @@ pub(super) fn pays(reward: U256, base_fee: u128, receipts: &[synod_types::Receip
 
 #[cfg(test)]
 mod tests {
-    use super::super::mining::tests::unsolved;
     use super::*;
+    use crate::testing::unsolved;
 
     fn base(block: &Block) -> TemplateBase {
         let (parent, bits) = (block.header.parent, block.header.bits);

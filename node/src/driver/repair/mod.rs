@@ -3,21 +3,23 @@
 //! While it does, nothing of the chain is served or taken: RPC answers `not_ready` with a sentence that says how
 //! far the repair is and what it waits for, `/ready` answers 503 with the same, and peers that ask for blocks are
 //! told that there are none. It ends when the log is whole; as long as no peer has what was lost it goes on
-//! asking.
+//! asking, and says what its owner can do.
 //!
-//! [`search`] finds out what is lost and whom to ask. What came is written back in place where the frames' chain
+//! [`search`] finds out what is lost and whom to ask, [`walk`] the lost blocks' hashes from headers. What came is written back in place where the frames' chain
 //! of hashes confirms every byte. Where it does not (a lost frame held a block that had left the chain, which
 //! nobody has any more) the chain is copied into a new folder, which then takes the old one's place
 //! (`synod_ledger::log::blocks`).
 
 mod backend;
 mod search;
+mod walk;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
-use synod_consensus::pow::Message;
+use synod_consensus::pow::{Message, Rules};
+use synod_ledger::execution::genesis_block;
 use synod_ledger::disk::RealFolders;
 use synod_ledger::log::LogOptions;
 use synod_ledger::log::blocks::{DamagedBlockLog, Tip, begin_copy, replace_by_copy};
@@ -63,8 +65,9 @@ impl Repair<'_> {
             );
         }
         self.home.write_pid()?;
-        let mut search = Search::new(log.tip(), &log);
-        let (sentence, said) = watch::channel(search.sentence());
+        let limit = Rules::new(&self.genesis.pow, &genesis_block(self.genesis).header)?.limit();
+        let mut search = Search::new(log.tip(), limit, &log);
+        let (sentence, said) = watch::channel(self.sentence(&search));
         let mut registry = Registry::default();
         let (network, mut events) =
             network::start(network_config(self.config, self.genesis, self.key)?, &mut registry).await?;
@@ -94,12 +97,16 @@ impl Repair<'_> {
                     "more is lost than a repair is for: remove blocks/ and index/, and the node syncs anew";
                 return Err(NodeError::Damaged(hint.to_owned()));
             }
+            for (peer, demerit) in search.take_blamed() {
+                tracing::warn!(%peer, ?demerit, "a peer did not help with the repair as it should");
+                network.demote(peer, demerit);
+            }
             for (peer, message) in search.take_outgoing() {
                 // What a full queue drops is asked for again after its time-out.
                 network.send(peer, Class::Vote, message.to_bytes().into());
             }
             let changed = sentence.send_if_modified(|said| {
-                let now = search.sentence();
+                let now = self.sentence(&search);
                 let changed = *said != now;
                 *said = now;
                 changed
@@ -117,6 +124,33 @@ impl Repair<'_> {
             return Ok(());
         }
         self.replace(log, &search)
+    }
+
+    /// How far the repair is; where it cannot go on by itself, what its owner can choose.
+    fn sentence(&self, search: &Search) -> String {
+        let said = search.sentence();
+        if search.needs_help() { format!("{said}. {}", self.choice()) } else { said }
+    }
+
+    fn choice(&self) -> String {
+        let start = match self.genesis.testnet {
+            true => "start another node that has the chain (on a local network: `synod testnet start`)",
+            false => "start another node that has the chain",
+        };
+        let add = match self.config.p2p.peers.len() {
+            0 => {
+                "name one in p2p.peers of node.toml or with --peer (now there is none) and restart this node"
+                    .to_owned()
+            }
+            peers => format!(
+                "add one to the {peers} in p2p.peers of node.toml, or with --peer, and restart this node"
+            ),
+        };
+        format!(
+            "Either {start}, or {add}, or, if there is no such node, stop this one and delete blocks/ and index/ in \
+             its folder: it then syncs anew. Lost with them are the blocks that no other node has, and the payments \
+             and rewards in them (without any other node: the whole chain); keys, wallets and node.toml are not"
+        )
     }
 
     /// Copies the chain and lets the copy take the damaged log's place.
@@ -143,16 +177,13 @@ fn take(search: &mut Search, log: &DamagedBlockLog<NodeDisk>, network: &Network,
             search.connected(peer, log, now);
         }
         NetworkEvent::Disconnected { peer } => search.disconnected(peer, log, now),
-        NetworkEvent::Message { from, data } => {
-            let honest = match Message::from_bytes(&data) {
-                Ok(message) => search.message(from, message, log, now),
-                Err(_) => false,
-            };
-            if !honest {
-                tracing::warn!(peer = %from, "a peer sent a body or headers that are not what they claim to be");
+        NetworkEvent::Message { from, data } => match Message::from_bytes(&data) {
+            Ok(message) => search.message(from, message, log, now),
+            Err(error) => {
+                tracing::warn!(peer = %from, %error, "a peer sent what is no message");
                 network.demote(from, Demerit::Invalid);
             }
-        }
+        },
         // Nothing can be judged without the chain.
         NetworkEvent::Gossip { id, .. } => network.report(id, Verdict::Ignore),
         NetworkEvent::Request { reply, .. } => reply.refuse(),

@@ -1,12 +1,9 @@
-//! A victim in a process of its own, so that its memory is its own: the test's binary, started again for the one
-//! test below. It answers as a node does, with the real decoders behind the network, and hears on its standard
-//! input when to measure and when to end.
+//! A victim in a process of its own (`testing::apart`) that answers as a node does, with the real decoders behind
+//! the network, and hears when to measure and when to end; and an honest peer that tests whether it still works.
 
 use super::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use synod_consensus::pow::{self, Message, ProofOfWork};
 use synod_consensus::{Peer, Protocol};
 use synod_ledger::hostile::Memory;
@@ -14,17 +11,14 @@ use synod_types::{Transaction, codec, transaction};
 use tokio::sync::mpsc;
 
 use crate::network::{Demerit, Verdict};
+use crate::testing::apart;
 
-const MARK: &str = "SYNOD_HOSTILE_VICTIM";
-const AT: &str = "victim at ";
 /// What an honest peer says, and the victim says back.
 pub(super) const HONEST: &[u8] = b"honest ";
 
-/// The victim, seen from outside, with an honest peer that tests whether it still works.
+/// The victim, seen from outside, with its honest peer.
 pub(super) struct Apart {
-    child: Child,
-    orders: ChildStdin,
-    said: BufReader<ChildStdout>,
+    process: apart::Apart,
     pub(super) addresses: Vec<PeerAddress>,
     friend: Network,
     friend_events: NetworkEvents,
@@ -33,33 +27,16 @@ pub(super) struct Apart {
 
 impl Apart {
     pub(super) async fn start() -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "network::attacks::apart::victim", "--ignored", "--nocapture"])
-            .env(MARK, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let orders = child.stdin.take().unwrap();
-        let mut said = BufReader::new(child.stdout.take().unwrap());
-        let addresses: Vec<PeerAddress> = loop {
-            let mut line = String::new();
-            assert!(said.read_line(&mut line).unwrap() > 0, "the victim starts");
-            if let Some((_, addresses)) = line.split_once(AT) {
-                break addresses.split_whitespace().map(|address| address.parse().unwrap()).collect();
-            }
-        };
+        let (process, at) = apart::Apart::start("network::attacks::apart::victim");
+        let addresses: Vec<PeerAddress> =
+            at.split_whitespace().map(|address| address.parse().unwrap()).collect();
         let config = configuration(2, addresses[..1].to_vec());
         let (friend, mut friend_events) = start(config, &mut Registry::default()).await.unwrap();
         connected(&mut friend_events).await;
-        let mut apart = Self { child, orders, said, addresses, friend, friend_events, rounds: 0 };
+        let mut apart = Self { process, addresses, friend, friend_events, rounds: 0 };
         apart.still_works().await;
-        apart.order("measure");
+        apart.process.order("measure");
         apart
-    }
-
-    fn order(&mut self, what: &str) {
-        writeln!(self.orders, "{what}").unwrap();
     }
 
     /// The honest peer kept its connection and is answered.
@@ -80,12 +57,7 @@ impl Apart {
     /// The victim's own judgement of its memory, after it has served the honest peer once more.
     pub(super) async fn end(mut self, what: &str) {
         self.still_works().await;
-        self.order(&format!("end {what}"));
-        drop(self.orders);
-        let said = std::io::read_to_string(&mut self.said).unwrap();
-        println!("{}", said.lines().filter(|line| line.contains("memory")).collect::<Vec<_>>().join("\n"));
-        assert!(self.child.wait().unwrap().success(), "the victim ended badly: {said}");
-        assert!(said.contains("memory") && said.contains("1 passed"), "{said}");
+        self.process.end(&format!("end {what}"));
     }
 }
 
@@ -144,7 +116,7 @@ impl Judge {
 #[test]
 #[ignore = "the attacks start it themselves, in a process of its own"]
 fn victim() {
-    if std::env::var_os(MARK).is_none() {
+    if !apart::is_victim() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -154,7 +126,7 @@ fn victim() {
         let config = NetworkConfig { listen, ..configuration(1, Vec::new()) };
         let (network, mut events) = start(config, &mut Registry::default()).await.unwrap();
         let addresses: Vec<String> = network.addresses().iter().map(ToString::to_string).collect();
-        println!("{AT}{}", addresses.join(" "));
+        apart::announce(&addresses.join(" "));
         let (orders, mut ordered) = mpsc::channel(4);
         std::thread::spawn(move || {
             for line in std::io::stdin().lines() {

@@ -3,9 +3,7 @@
 //! answer or a closed connection, an honest client is answered all the time, and the server's process stays
 //! within 64 MiB of where it was. `SYNOD_HOSTILE_INPUTS` says how many.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,60 +16,18 @@ use super::client::{Http, Socket, request};
 use super::serve_limited;
 use crate::mempool::tests::fixture::{Terms, signed};
 use crate::rpc::limits::Rate;
+use crate::testing::apart::{self, Apart};
 
-const MARK: &str = "SYNOD_HOSTILE_VICTIM";
-const AT: &str = "server at ";
 const ATTACKERS: u64 = 4;
 /// Calls that are written before the first answer is read.
 const PIPELINED: usize = 16;
 const STEP: Duration = Duration::from_secs(10);
 
-/// The server, seen from outside.
-struct Apart {
-    child: Child,
-    orders: ChildStdin,
-    said: BufReader<ChildStdout>,
-    address: SocketAddr,
-}
-
-impl Apart {
-    fn start() -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "rpc::tests::fuzz::victim", "--ignored", "--nocapture"])
-            .env(MARK, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (orders, said) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut said = BufReader::new(said);
-        let mut line = String::new();
-        while !line.contains(AT) {
-            line.clear();
-            if said.read_line(&mut line).unwrap() == 0 {
-                panic!("the server does not start: {}", child.wait().unwrap());
-            }
-        }
-        let address = line.split(AT).nth(1).unwrap().trim().parse().unwrap();
-        Self { child, orders, said, address }
-    }
-
-    /// The server's own judgement of its memory.
-    fn end(mut self, what: &str) {
-        writeln!(self.orders, "{what}").unwrap();
-        drop(self.orders);
-        let said = std::io::read_to_string(&mut self.said).unwrap();
-        println!("{}", said.lines().filter(|line| line.contains("memory")).collect::<Vec<_>>().join("\n"));
-        assert!(self.child.wait().unwrap().success(), "the server ended badly: {said}");
-        assert!(said.contains("memory") && said.contains("1 passed"), "{said}");
-    }
-}
-
 /// The server's own process.
 #[test]
 #[ignore = "the attacks start it themselves, in a process of its own"]
 fn victim() {
-    if std::env::var_os(MARK).is_none() {
+    if !apart::is_victim() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -84,7 +40,7 @@ fn victim() {
         (server, address)
     });
     let memory = Memory::start();
-    println!("{AT}{address}");
+    apart::announce(&address.to_string());
     let what = std::io::stdin().lines().next().unwrap().unwrap();
     memory.check(&what);
     // Connections are not waited for: whoever attacked may still hold some.
@@ -245,8 +201,8 @@ impl Attacker {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a7_a8_and_r17_hostile_inputs_to_the_rpc() {
-    let server = Apart::start();
-    let (total, begun, address) = (inputs(6_000), Instant::now(), server.address);
+    let (server, at) = Apart::start("rpc::tests::fuzz::victim");
+    let (total, begun, address) = (inputs(6_000), Instant::now(), at.parse().unwrap());
     let (samples, tried) = (Arc::new(samples()), Arc::new(AtomicU64::new(0)));
     let mut attackers = tokio::task::JoinSet::new();
     for number in 0..ATTACKERS {
