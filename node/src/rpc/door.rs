@@ -25,6 +25,8 @@ pub(super) struct Door {
     pub(super) rates: Rates,
     /// Bytes of bodies being received.
     bodies: Semaphore,
+    /// Refused bodies being read to their end.
+    drains: Arc<Semaphore>,
 }
 
 /// What a request becomes when it passes.
@@ -40,14 +42,15 @@ impl Door {
         let limits = &config.limits;
         let rates = Rates::new(limits.rate, limits.loopback_rate);
         let bodies = Semaphore::new(limits.bodies_bytes);
-        Self { config, rates, bodies }
+        let drains = Arc::new(Semaphore::new(limits.drains));
+        Self { config, rates, bodies, drains }
     }
 
     /// Lets a request in, or answers it.
     pub(super) async fn pass<B>(&self, request: Request<B>, address: IpAddr) -> Passed<'_>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: Into<jsonrpsee::core::BoxError>,
+        B::Error: Into<jsonrpsee::core::BoxError> + Send,
     {
         if let Err(answer) = self.check_head(&request, address) {
             return Passed::Answer(*answer);
@@ -59,19 +62,51 @@ impl Door {
             let refusal = Refusal::new(ErrorCode::Malformed, "JSON-RPC calls are POSTed");
             return Passed::Answer(answer(StatusCode::METHOD_NOT_ALLOWED, &refusal));
         }
-        let (parts, body) = request.into_parts();
-        let receiving =
-            tokio::time::timeout(self.config.limits.body_timeout, self.receive(&parts.headers, body));
-        let received = receiving.await.unwrap_or_else(|_| {
-            let refusal = Refusal::new(ErrorCode::LimitExceeded, "the request's body came too slowly");
-            Err(Box::new(answer(StatusCode::REQUEST_TIMEOUT, &refusal)))
-        });
+        let (parts, mut body) = request.into_parts();
+        let receiving = self.receive(&parts.headers, &mut body);
+        let received = tokio::time::timeout(self.config.limits.body_timeout, receiving).await;
         match received {
-            Ok((body, place)) => {
+            Ok(Ok((body, place))) => {
                 Passed::Call(Request::from_parts(parts, HttpBody::new(Full::new(body))), Some(place))
             }
-            Err(answer) => Passed::Answer(*answer),
+            Ok(Err(answer)) => {
+                self.drain(&parts.headers, body);
+                Passed::Answer(*answer)
+            }
+            Err(_) => {
+                let refusal = Refusal::new(ErrorCode::LimitExceeded, "the request's body came too slowly");
+                Passed::Answer(answer(StatusCode::REQUEST_TIMEOUT, &refusal))
+            }
         }
+    }
+
+    /// Reads on, within bounds, beside the answer: a socket that is closed over unread bytes is reset, and a client
+    /// that writes all before it reads would find that instead of its answer.
+    fn drain<B>(&self, headers: &HeaderMap, mut body: B)
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Send,
+    {
+        let (mut left, limit) = (self.config.limits.drain_bytes, self.config.limits.drain_timeout);
+        // Who expects to be asked sends nothing before it has our answer.
+        if headers.contains_key(header::EXPECT) || told_length(headers).is_some_and(|told| told > left as u64)
+        {
+            return;
+        }
+        let Ok(place) = Arc::clone(&self.drains).try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            let reading = async {
+                while let Some(Ok(frame)) = body.frame().await {
+                    left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                    if left == 0 {
+                        break;
+                    }
+                }
+            };
+            // Late or not: the connection ends with the body.
+            let _ = tokio::time::timeout(limit, reading).await;
+            drop(place);
+        });
     }
 
     /// The headers that an allowed origin needs on its answers.
@@ -127,15 +162,14 @@ impl Door {
     async fn receive<B>(
         &self,
         headers: &HeaderMap,
-        mut body: B,
+        body: &mut B,
     ) -> Result<(Bytes, SemaphorePermit<'_>), Box<HttpResponse>>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let limits = &self.config.limits;
         let limit = limits.body_bytes as usize;
-        let told = headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse().ok());
-        if told.is_some_and(|length: u64| length > limit as u64) {
+        if told_length(headers).is_some_and(|told| told > limit as u64) {
             return Err(too_large(limit));
         }
         let mut place = self.bodies.try_acquire_many(0).map_err(|_| busy())?;
@@ -155,6 +189,10 @@ impl Door {
         }
         Ok((received.into(), place))
     }
+}
+
+fn told_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// What a caller above its rate is told.

@@ -62,6 +62,12 @@ pub struct RpcLimits {
     pub websockets: u32,
     /// Bytes of bodies being received, of all connections together.
     pub bodies_bytes: usize,
+    /// Bytes of a refused body that are read on and thrown away, so that its client comes to reading why.
+    pub drain_bytes: usize,
+    /// How long that may take.
+    pub drain_timeout: Duration,
+    /// Connections on which that is done at a time; beyond them a connection just ends.
+    pub drains: usize,
     /// Bytes of answers that clients have not taken yet, of all connections together.
     pub output_bytes: usize,
     /// The same of one connection.
@@ -106,6 +112,9 @@ impl Default for RpcLimits {
             connections_of_one: 32,
             websockets: 64,
             bodies_bytes: 16 * MIB as usize,
+            drain_bytes: 32 * MIB as usize,
+            drain_timeout: Duration::from_secs(5),
+            drains: 8,
             output_bytes: 64 * MIB as usize,
             output_of_one: 4 * MIB as usize,
             calls: 64,
