@@ -120,3 +120,25 @@ fn a_damaged_key_file_locks_no_other_key_up() {
     home.run(&["wallet", "export", "alice", "--yes", "--json"]).json();
     assert_eq!(home.run(&["wallet", "export", "bob", "--yes", "--json"]).error_code(1), "key_file");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_key_file_that_others_may_read_is_warned_of_wherever_it_is_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let node = FakeNode::start();
+    let home = Home::beside(&node);
+    home.run(&["wallet", "new", "--json", "alice"]).json();
+    let file = home.folder().join("wallet/keys/alice.json");
+    let lines: [&[&str]; 3] = [
+        &["wallet", "list"],
+        &["wallet", "send", "--from", "alice", "--to", "dev1", "1", "--wait", "submitted"],
+        &["doctor"],
+    ];
+    for (mode, warned) in [(0o600, false), (0o640, true), (0o604, true)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        for line in lines {
+            let ran = home.run(line);
+            assert_eq!(ran.stderr.contains("run `chmod 600"), warned, "{mode:o} {line:?}: {ran:?}");
+        }
+    }
+}

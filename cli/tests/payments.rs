@@ -260,6 +260,18 @@ fn bump_and_cancel_take_the_payments_place() {
     assert_eq!(node.payments(), [(0, 0)]);
     let late = home.run(&["wallet", "bump", "--json", &id_of(&first)]).error(3);
     assert_eq!(late["code"], "already_included");
+
+    // What became of the first is told, by the node while it remembers, then by what this wallet signed.
+    for _ in 0..2 {
+        let replaced = home.run(&["chain", "tx", "--json", &id_of(&first)]).error(1);
+        assert_eq!(
+            (&replaced["code"], &replaced["details"]["replaced_by"]),
+            (&"replaced".into(), &cancelled["id"])
+        );
+        node.forget_replacements();
+    }
+    std::fs::remove_dir_all(home.folder().join("wallet/outbox")).unwrap();
+    assert_eq!(home.run(&["chain", "tx", "--json", &id_of(&first)]).error_code(1), "not_found");
 }
 
 #[test]

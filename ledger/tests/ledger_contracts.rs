@@ -8,7 +8,7 @@ use std::path::Path;
 
 use synod_ledger::call::{Bounds, CallError};
 use synod_ledger::execution::Proposal;
-use synod_ledger::logs::{FoundLog, LogFilter, LogPlace};
+use synod_ledger::logs::{FoundLog, LogFilter, LogPlace, PAGE_BLOCKS, PAGE_LOGS};
 use synod_ledger::state::{Entries, StateRead};
 use synod_ledger::testing::{account, deploying, genesis, key, running, signed};
 use synod_ledger::{BlockHistory, Ledger, MemoryHistory, NoState, Options};
@@ -137,6 +137,57 @@ fn a14_contracts_are_there_after_a_restart() {
     let last = call(&chain, contracts[0], [21, 63]);
     let (_, receipts) = block(&mut chain, vec![last]);
     assert!(receipts[0].succeeded);
+}
+
+/// What waits for its turn stays out of a block, and what fails has had its turn: it is paid for and cannot come again.
+#[test]
+fn cry_5_exactly_the_next_nonce_is_included_and_a_failed_transaction_uses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = start(MemoryHistory::default(), &folder.path().join("index"));
+    // An undefined instruction takes all gas.
+    let failing = running(chain.rules(), key(1).public(), 0, None, vec![0x0c]);
+    let before = chain.view().account(&account(1));
+    let (_, receipts) = block(&mut chain, vec![failing.clone()]);
+    let after = chain.view().account(&account(1));
+    assert_eq!((receipts[0].succeeded, receipts[0].gas_used), (false, failing.gas_limit));
+    let fee = U256::from(receipts[0].gas_used.0) * U256::from(receipts[0].effective_fee);
+    assert_eq!((after.nonce, before.balance - after.balance), (before.nonce + 1, fee));
+    for (nonce, code) in [(0, "nonce_too_low"), (2, "nonce_too_high"), (u64::MAX, "nonce_too_high")] {
+        let other = signed(chain.rules(), &key(1), NativeTransaction { nonce, ..failing.clone() });
+        let time = UnixMillis(chain.head().time().0 + 60_000);
+        let transactions = vec![other];
+        let proposal = Proposal { time, proposer: account(15), fee_recipient: account(15), transactions };
+        let built = chain.build(proposal, 0);
+        assert!(built.block.transactions.is_empty());
+        assert_eq!(built.left_out[0].1.code(), code, "{nonce}");
+    }
+}
+
+/// A page looks at 1,000 blocks and has 10,000 events at most, whatever is asked for, and says where it ended.
+#[test]
+fn rpc_3_a_page_of_events_ends_by_blocks_and_by_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = start(MemoryHistory::default(), &folder.path().join("index"));
+    // PUSH2 count, JUMPDEST, an event without topics or data, and one less, until there are none.
+    let count = (PAGE_LOGS as u16 + 1).to_be_bytes();
+    let noisy = [0x61, count[0], count[1], 0x5b, 0x5f, 0x5f, 0xa0, 0x60, 1, 0x90, 0x03, 0x80, 0x60, 3, 0x57];
+    let noise = NativeTransaction {
+        gas_limit: Gas(30_000_000),
+        ..running(chain.rules(), key(1).public(), 0, None, noisy.to_vec())
+    };
+    block(&mut chain, vec![noise]);
+    for _ in 0..PAGE_BLOCKS {
+        block(&mut chain, Vec::new());
+    }
+    let page = |height, index| {
+        let from = LogPlace { height: Height(height), index };
+        let page = chain.reader().logs(&LogFilter::default(), from, Height(u64::MAX), usize::MAX).unwrap();
+        (page.logs.len(), page.next.map(|next| (next.height.0, next.index)))
+    };
+    assert_eq!(page(1, 0), (PAGE_LOGS, Some((1, PAGE_LOGS as u32))));
+    assert_eq!(page(1, PAGE_LOGS as u32), (1, Some((PAGE_BLOCKS + 1, 0))));
+    assert_eq!(page(PAGE_BLOCKS + 1, 0), (0, None));
+    assert_eq!(page(2, 0), (0, None), "1,000 blocks fit");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use synod_types::U256;
 use crate::client::Settle;
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::output::count;
 
 /// A chain that is this many intended gaps without a block is called stuck: with blocks at random, as
 /// mining is, a gap of ten is one in 22,000.
@@ -31,6 +32,8 @@ pub(crate) struct Doctor {}
 struct Healthy {
     healthy: bool,
     sentence: String,
+    /// What may go wrong although blocks come.
+    warnings: Vec<String>,
 }
 
 impl Doctor {
@@ -43,13 +46,41 @@ impl Doctor {
         let spacing = u64::from(session.genesis()?.pow.spacing_seconds);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let status = session.node.status().settle()?;
-        let healthy = match status.ordering.as_str() {
-            "pow" => examine(&status, now, spacing)?,
-            _ => examine_committee(&status)?,
+        let warnings: Vec<String> = loneliness(&status).into_iter().chain(exposures(context)?).collect();
+        let examined = match status.ordering.as_str() {
+            "pow" => examine(&status, now, spacing),
+            _ => examine_committee(&status),
         };
-        context.output.result(&healthy);
-        Ok(())
+        match examined {
+            Ok(healthy) => {
+                context.output.result(&Healthy { warnings, ..healthy });
+                Ok(())
+            }
+            Err(illness) => {
+                warnings.iter().for_each(|warning| context.output.warning(warning));
+                Err(illness)
+            }
+        }
     }
+}
+
+/// A node that mines and hears nobody finds blocks all the time, and may lose them all.
+fn loneliness(status: &StatusView) -> Option<String> {
+    let mines = status.mining.as_ref().is_some_and(|mining| mining.enabled);
+    (mines && status.ready && status.peers == 0 && status.configured_peers > 0).then(|| {
+        format!(
+            "this node mines alone: none of the {} in p2p.peers of its node.toml is connected. Once it hears them, the \
+             branch with more work stays, and the other's blocks and rewards are gone. Start them, or correct their \
+             addresses; `synod chain diff NODE NODE` shows whether two nodes differ",
+            count(status.configured_peers, "peer")
+        )
+    })
+}
+
+/// Key files of this home that other users may read.
+fn exposures(context: &Context) -> Outcome<Vec<String>> {
+    let keystore = context.keystore()?;
+    Ok(keystore.names()?.iter().filter_map(|name| keystore.exposure(name)).collect())
 }
 
 fn behind_or_not_ready(status: &StatusView) -> Outcome<()> {
@@ -93,7 +124,7 @@ fn examine_committee(status: &StatusView) -> Outcome<Healthy> {
             status.waits_for
         ),
     };
-    Ok(Healthy { healthy: true, sentence })
+    Ok(Healthy { healthy: true, sentence, warnings: Vec::new() })
 }
 
 fn examine(status: &StatusView, now: u64, spacing: u64) -> Outcome<Healthy> {
@@ -104,7 +135,7 @@ fn examine(status: &StatusView, now: u64, spacing: u64) -> Outcome<Healthy> {
             0 => format!("the chain has just begun, and has no block yet; one is meant every {spacing} s"),
             _ => format!("blocks come: block {height} is {age} s old, and one is meant every {spacing} s"),
         };
-        return Ok(Healthy { healthy: true, sentence });
+        return Ok(Healthy { healthy: true, sentence, warnings: Vec::new() });
     }
     let stuck = format!("block {height} is {age} s old, where one is meant every {spacing} s");
     Err(match &status.mining {
@@ -144,7 +175,8 @@ fn ill(code: &'static str, sentence: String) -> Failure {
 
 impl fmt::Display for Healthy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "✓ {}", self.sentence)
+        write!(formatter, "✓ {}", self.sentence)?;
+        self.warnings.iter().try_for_each(|warning| write!(formatter, "\n! {warning}"))
     }
 }
 
@@ -182,6 +214,7 @@ mod tests {
             base_fee: 1,
             work: U256::ZERO,
             peers: 0,
+            configured_peers: 0,
             mempool: MempoolSummary::default(),
             mining: None,
             syncing: None,
@@ -219,6 +252,15 @@ mod tests {
             waiting_for: "headers".to_owned(),
         };
         assert_eq!(code(&StatusView { syncing: Some(sync), ..status(1) }).unwrap_err(), "syncing");
+        let alone = StatusView { mining: mining(10), configured_peers: 3, ..status(1) };
+        assert!(loneliness(&alone).unwrap().contains("3 peers"));
+        for fine in [
+            StatusView { peers: 1, ..alone.clone() },
+            StatusView { configured_peers: 0, ..alone.clone() },
+            StatusView { mining: None, ..alone.clone() },
+        ] {
+            assert_eq!(loneliness(&fine), None);
+        }
         let slow = examine(&StatusView { mining: mining(10_000), ..status(60) }, 1000, 2).unwrap_err();
         assert!(slow.to_string().contains("a block in 100 s"), "{slow}");
     }

@@ -136,6 +136,19 @@ impl Keystore {
         if self.path(name).exists() { Err(taken(name)) } else { Ok(()) }
     }
 
+    /// What is wrong with who may read the key called `name`: it should be its owner alone.
+    pub(crate) fn exposure(&self, name: &Name) -> Option<String> {
+        let path = self.path(name);
+        let mode = mode_of(&path)?;
+        (mode & 0o077 != 0).then(|| {
+            format!(
+                "{path} is open to other users of this machine (mode {mode:o}): whoever has the file needs only its \
+                 password; run `chmod 600 {path}`",
+                path = path.display()
+            )
+        })
+    }
+
     /// Where the key called `name` lies.
     pub(crate) fn path(&self, name: &Name) -> PathBuf {
         self.0.join(format!("{name}.json"))
@@ -170,6 +183,18 @@ pub(crate) fn seal(seed: &[u8; 32], password: &Password) -> Outcome<KeyFile> {
     random(&mut fresh.nonce)?;
     KeyFile::seal(seed, password.as_bytes(), &fresh)
         .map_err(|error| Failure::failed("key_file", error.to_string()))
+}
+
+/// A file's permission bits; `None` where there is no such file, or no such thing.
+#[cfg(unix)]
+fn mode_of(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(std::fs::metadata(path).ok()?.permissions().mode() & 0o777)
+}
+
+#[cfg(not(unix))]
+fn mode_of(_: &Path) -> Option<u32> {
+    None
 }
 
 /// Fresh random bytes of the operating system.

@@ -46,6 +46,7 @@ struct State {
     balances: BTreeMap<Address, U256>,
     pool: Vec<VerifiedTransaction>,
     included: BTreeMap<TransactionId, (u64, VerifiedTransaction)>,
+    replaced: BTreeMap<TransactionId, TransactionId>,
     moods: VecDeque<Mood>,
     mines_at_once: bool,
     held: usize,
@@ -106,6 +107,11 @@ impl FakeNode {
     /// Loses the pool, as a restart without its journal would.
     pub fn forget_pool(&self) {
         self.with(|state| state.pool.clear());
+    }
+
+    /// Forgets what replaced what, as a restart does.
+    pub fn forget_replacements(&self) {
+        self.with(|state| state.replaced.clear());
     }
 
     /// Takes every block back: what was in them is unknown again.
@@ -404,7 +410,9 @@ impl State {
             if new.max_fee * 10 < old.max_fee * 11 || new.max_tip * 10 < old.max_tip * 11 {
                 return Answer::Error("replacement_underpriced");
             }
-            self.pool.remove(rival);
+            let (old, new) = (self.pool.remove(rival).id(), verified.id());
+            self.replaced.values_mut().filter(|by| **by == old).for_each(|by| *by = new);
+            self.replaced.insert(old, new);
         }
         let id = verified.id();
         self.pool.push(verified);
@@ -480,8 +488,10 @@ impl State {
             height: included.map(|(height, _)| Height(*height)),
             index: included.map(|_| 0),
             depth,
+            work_on_top: None,
             settled: depth.is_some_and(|depth| depth >= settled_depth),
             reason: None,
+            replaced_by: self.replaced.get(&id).copied(),
             tip_height: Height(self.height),
         }
     }
@@ -513,6 +523,7 @@ impl State {
             base_fee: GWEI,
             work: U256::from(1),
             peers: 0,
+            configured_peers: 0,
             mempool: MempoolSummary { transactions: self.pool.len() as u64, bytes: 0 },
             mining: None,
             syncing: None,

@@ -387,6 +387,50 @@ fn s_p1_a_flood_of_light_branches_is_bounded_and_found_out() {
     assert_eq!(story.tip(), ours[19].hash());
 }
 
+/// What hangs on nothing is kept in memory alone, a few of each peer and of all, and its parent is asked of whoever
+/// brought it.
+#[test]
+fn pow_8_orphans_are_few_and_their_parents_are_asked_of_their_sender_alone() {
+    let config = config(Limits { orphans: 40, ..Limits::default() });
+    let chain = easy(&config, &[], 40, 1);
+    let mut story = Story::new(config);
+    (1..=4).for_each(|peer| story.give(Input::Connected(Peer(peer))));
+    for (peer, kept) in [(1, 16), (2, 32), (3, 40), (4, 40)] {
+        story.sent.clear();
+        let other = easy(&story.config.clone(), &[], 30, peer as u8 + 10);
+        other.iter().skip(1).for_each(|body| story.hear(peer, Message::NewHeader(*body.header())));
+        let asked: Vec<Peer> = story
+            .sent
+            .iter()
+            .filter(|(_, message)| matches!(message, Message::AskHeaders { .. }))
+            .map(|(to, _)| *to)
+            .collect();
+        assert!(!asked.is_empty() && asked.iter().all(|to| *to == Peer(peer)), "{peer}: {asked:?}");
+        assert_eq!(story.replica.protocol().sizes()[2], kept);
+    }
+    assert!(story.records.is_empty(), "nothing of it is written");
+    story.give(Input::Disconnected(Peer(1)));
+    assert_eq!(story.replica.protocol().sizes()[2], 24, "they go with their peer");
+    chain.iter().for_each(|body| story.hear(2, Message::NewBlock(body.clone())));
+    assert_eq!(story.tip(), chain[39].hash());
+}
+
+#[test]
+fn pow_12_a_block_is_as_deep_as_what_stands_on_it_and_has_its_work_on_top() {
+    let config = config(Limits::default());
+    let chain = easy(&config, &[], 10, 1);
+    let mut story = Story::new(config);
+    chain.iter().for_each(|body| story.hear(1, Message::NewBlock(body.clone())));
+    let of = |at: usize| story.replica.protocol().confirmations(chain[at].hash()).unwrap();
+    assert_eq!((of(9).depth, of(9).work_on_top), (1, Work::default()));
+    let work = |body: &Body| Target::from_compact(body.header().header().bits).unwrap().work();
+    let six = chain[5..].iter().fold(Work::default(), |sum, body| sum.plus(work(body)));
+    assert_eq!((of(4).depth, of(4).work_on_top), (6, six));
+    let elsewhere = easy(&story.config.clone(), &[], 3, 2);
+    elsewhere.iter().for_each(|body| story.hear(1, Message::NewBlock(body.clone())));
+    assert!(story.replica.protocol().confirmations(elsewhere[0].hash()).is_none(), "it is on another branch");
+}
+
 #[test]
 fn a7_a_branch_larger_than_memory_is_executed_while_it_is_fetched() {
     let config = config(Limits { body_bytes: 4_000, requests: 4, ..Limits::default() });

@@ -82,3 +82,43 @@ impl fmt::Debug for SecretKey {
         write!(formatter, "SecretKey(of {})", self.public())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least significant byte first, as encodings are.
+    fn key(hex: &str) -> PublicKey {
+        PublicKey(alloy_primitives::hex::decode(hex).expect("hex").try_into().expect("32 bytes"))
+    }
+
+    #[test]
+    fn cry_2_a_key_is_a_canonical_point_that_is_not_of_small_order() {
+        let honest = (0..100).map(|seed| SecretKey::from_seed(&[seed; 32]).public());
+        assert!(honest.into_iter().all(|key| key.may_own_account()));
+        let small_orders = [
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+        ];
+        let (mut refused, mut points): (Vec<_>, u32) = (small_orders.map(key).to_vec(), 0);
+        // A sign on x = 0, and y at or above the prime, with either sign.
+        refused.push(key("0100000000000000000000000000000000000000000000000000000000000080"));
+        refused.push(key("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff"));
+        for (low, high) in (0xed..=0xff).flat_map(|low| [(low, 0x7f), (low, 0xff)]) {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (low, high);
+            points += u32::from(curve25519_point(&bytes).is_some());
+            refused.push(PublicKey(bytes));
+        }
+        assert!(points > 10, "many of them decode: it is the rule that refuses them");
+        for key in refused {
+            assert!(!key.may_own_account(), "{key}");
+        }
+    }
+}

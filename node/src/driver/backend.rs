@@ -133,6 +133,7 @@ where
             base_fee: head.commitment.base_fee,
             work: self.chain.work_at(head.height()).unwrap_or_default(),
             peers: u32::try_from(self.network.peers().len()).unwrap_or(u32::MAX),
+            configured_peers: u32::try_from(self.config.p2p.peers.len()).unwrap_or(u32::MAX),
             mempool,
             mining: self.mining_view(),
             ready: syncing.is_none(),
@@ -235,8 +236,10 @@ where
             height: None,
             index: None,
             depth: None,
+            work_on_top: None,
             settled: false,
             reason: None,
+            replaced_by: None,
             tip_height,
         };
         if let Some(located) = self.chain.reader().transaction(&id).map_err(refusals::internal)? {
@@ -251,6 +254,8 @@ where
             answer.height = Some(located.height);
             answer.index = Some(located.index);
             answer.depth = Some(depth);
+            let works = self.chain.work_at(tip_height).zip(self.chain.work_at(located.height));
+            answer.work_on_top = works.map(|(tip, block)| tip.saturating_sub(block));
             answer.settled = located.height <= self.chain.settled_height();
             return Ok(answer);
         }
@@ -259,6 +264,8 @@ where
             answer.status = TransactionStatus::Pending;
             answer.transaction = Some(views::transaction(listed.transaction.transaction(), id));
             answer.reason = pool.waiting(id).map(|waiting| waiting.to_string());
+        } else {
+            answer.replaced_by = pool.replaced_by(id);
         }
         Ok(answer)
     }

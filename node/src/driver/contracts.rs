@@ -192,8 +192,12 @@ impl<D: Disk> NodeBackend<D> {
 
 /// Runs a question within this node's bounds.
 fn bounded<T>(ask: impl FnOnce(&Bounds<'_>) -> Result<T, CallError>) -> Result<T, Refusal> {
+    within(TIME, ask)
+}
+
+fn within<T>(time: Duration, ask: impl FnOnce(&Bounds<'_>) -> Result<T, CallError>) -> Result<T, Refusal> {
     let begun = Instant::now();
-    let is_time_up = || begun.elapsed() > TIME;
+    let is_time_up = || begun.elapsed() > time;
     ask(&Bounds { gas: GAS, memory_bytes: MEMORY_BYTES, is_time_up: &is_time_up }).map_err(untried)
 }
 
@@ -318,4 +322,36 @@ fn cannot_begin(refused: &Refused) -> (ErrorCode, &'static str) {
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What asks for more has a smaller bound; a wish for time is not even heard.
+    #[test]
+    fn rpc_3_a_question_ends_by_gas_memory_and_time() {
+        let endless = |bounds: &Bounds<'_>| -> Result<(), CallError> {
+            assert_eq!((bounds.gas, bounds.memory_bytes), (50_000_000, 64 << 20));
+            assert!(!(bounds.is_time_up)(), "there is some time");
+            while !(bounds.is_time_up)() {
+                std::thread::yield_now();
+            }
+            Err(CallError::Stopped)
+        };
+        assert!(TIME <= Duration::from_secs(5));
+        let refused = within(Duration::from_millis(200), endless).expect_err("it has no end of its own");
+        assert_eq!(refused.code, ErrorCode::LimitExceeded);
+    }
+
+    #[test]
+    fn rpc_3_cursors_are_ours_or_malformed() {
+        let place = LogPlace { height: Height(7), index: 3 };
+        assert_eq!(parse_cursor("7.3").ok(), Some(place));
+        for other in
+            ["", "7", "7.", ".3", "7.3.1", "-1.0", "7.4294967296", "18446744073709551616.0", "7,3", " 7.3"]
+        {
+            assert_eq!(parse_cursor(other).map_err(|error| error.code), Err(ErrorCode::Malformed), "{other}");
+        }
+    }
 }

@@ -45,7 +45,7 @@ impl Pool {
         account: AccountState,
         funded: bool,
     ) -> Result<Insertion, Rejection> {
-        let sender = transaction.sender();
+        let (sender, id) = (transaction.sender(), transaction.id());
         let bytes = self.check_bounds(&transaction)?;
         self.check_nonce(transaction.native().nonce, account)?;
         let cost = self.check_funds(&transaction, account, funded)?;
@@ -64,6 +64,9 @@ impl Pool {
                 let evicted = evicted.map(|entry| entry.transaction.id()).collect();
                 for tail in &victims {
                     self.settle(tail.sender);
+                }
+                if let Some(existing) = existing {
+                    self.replaced.note(existing, id);
                 }
                 Ok(Insertion::Added { replaced: existing, evicted })
             }

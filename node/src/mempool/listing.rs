@@ -66,6 +66,11 @@ impl Pool {
         self.queues.get(sender)?.entries.get(nonce).map(|entry| Listed::from(&**entry))
     }
 
+    /// What took the place of a transaction that waited here; `None` where that is not remembered.
+    pub fn replaced_by(&self, id: TransactionId) -> Option<TransactionId> {
+        self.replaced.by(id)
+    }
+
     /// All waiting transactions, by sender and nonce.
     pub fn all(&self) -> impl Iterator<Item = Listed<'_>> {
         self.queues.values().flat_map(|queue| queue.entries.values().map(|entry| Listed::from(&**entry)))

@@ -23,6 +23,7 @@ mod limits;
 mod listing;
 mod queue;
 mod rejection;
+mod replaced;
 mod reset;
 mod select;
 pub mod verify;
@@ -43,6 +44,7 @@ pub use waiting::Waiting;
 
 use eviction::Tail;
 use queue::{Entry, Queue};
+use replaced::Replaced;
 
 /// What the pool must know of an account at the tip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -111,6 +113,7 @@ pub struct Pool {
     incoming: BTreeMap<Address, U256>,
     bytes: usize,
     local_bytes: usize,
+    replaced: Replaced,
     /// Turns and arrivals are numbered by one counter.
     next_ticket: u64,
 }
@@ -130,6 +133,7 @@ impl Pool {
             incoming: BTreeMap::new(),
             bytes: 0,
             local_bytes: 0,
+            replaced: Replaced::default(),
             next_ticket: 0,
         }
     }

@@ -1,6 +1,6 @@
 //! A new tip: what was included leaves, what was reverted returns (POW-9, POW-10).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use synod_types::{Address, TransactionId, UnixMillis, VerifiedTransaction};
 
@@ -56,11 +56,15 @@ impl Pool {
         let mut report = ResetReport::default();
         self.tip = new.tip;
         let included: BTreeSet<TransactionId> = new.included.iter().map(|(_, id)| *id).collect();
+        let mut rivals = Rivals::of(new.included);
         self.expire(&mut report);
         for sender in self.senders_of(new.changed) {
             let account = new.view.account(&sender);
             for entry in self.refresh(sender, account) {
                 report.left(&entry, account.nonce, &included);
+                if let Some(rival) = rivals.find(&entry, account.nonce) {
+                    self.replaced.note(entry.transaction.id(), rival);
+                }
             }
         }
         self.rotate(new.included);
@@ -128,6 +132,34 @@ impl Pool {
         }
         let present = std::mem::take(&mut report.returned);
         report.returned = present.into_iter().filter(|id| self.ids.contains_key(id)).collect();
+    }
+}
+
+/// The included transactions of each sender, in nonce order.
+struct Rivals<'a> {
+    included: &'a [(Address, TransactionId)],
+    by_sender: Option<BTreeMap<Address, Vec<TransactionId>>>,
+}
+
+impl<'a> Rivals<'a> {
+    fn of(included: &'a [(Address, TransactionId)]) -> Self {
+        Self { included, by_sender: None }
+    }
+
+    /// Which other included transaction used the entry's nonce. A sender's last one used the nonce below the
+    /// account's, and the others those below it: blocks leave out none.
+    fn find(&mut self, entry: &Entry, account_nonce: u64) -> Option<TransactionId> {
+        let from_the_end = usize::try_from(account_nonce.checked_sub(entry.nonce())?).ok()?;
+        let by_sender = self.by_sender.get_or_insert_with(|| {
+            let mut by_sender = BTreeMap::<_, Vec<_>>::new();
+            for (sender, id) in self.included {
+                by_sender.entry(*sender).or_default().push(*id);
+            }
+            by_sender
+        });
+        let ids = by_sender.get(&entry.transaction.sender())?;
+        let rival = *ids.get(ids.len().checked_sub(from_the_end)?)?;
+        (rival != entry.transaction.id()).then_some(rival)
     }
 }
 

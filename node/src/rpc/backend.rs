@@ -8,8 +8,10 @@
 //!   reader threads, so that a slow disk never stops the network;
 //! - *asking* ones are async: they wait for the thread that owns the answer.
 //!
-//! Every answer of one call comes from one consistent view of the chain and states its height (RPC-5).
-//! Nothing in a [`Refusal`] may name a path or hold a secret (RPC-6).
+//! Every answer of one call comes from one consistent view of the chain and states its height (RPC-5). Departure: there
+//! is no `min_height` to ask with. A node's height falls only while a reorganisation is carried out, which subscribers
+//! are told of; who reads from several nodes compares the heights that the answers state.
+//! No method administrates the node (RPC-2): its file, its flags and its signals do. Nothing in a [`Refusal`] may name a path or hold a secret (RPC-6).
 
 use std::future::Future;
 

@@ -4,15 +4,18 @@ use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::json;
 use synod_node::rpc::types::{TransactionStatus, TransactionStatusView};
 use synod_types::address::format_address;
 use synod_types::amount::{format_gwei, format_syn};
 use synod_types::{TransactionId, U256};
 
-use crate::client::Settle;
+use crate::client::{Node, Settle};
 use crate::commands::wallet::payment::{depth_words, parse_id};
 use crate::context::Context;
 use crate::failure::{Failure, Outcome};
+use crate::wallet::network::Network;
+use crate::wallet::outbox::Outbox;
 
 /// Show a transaction: where it stands, what it did
 #[derive(Debug, Args)]
@@ -32,14 +35,64 @@ struct Shown(TransactionStatusView);
 
 impl Tx {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
-        let view = context.node()?.transaction(self.id).settle()?;
+        let node = context.node()?;
+        let view = node.transaction(self.id).settle()?;
         if view.status == TransactionStatus::Unknown {
-            return Err(Failure::failed("not_found", format!("the node does not know {}", self.id)).hint(
-                "it was never submitted here, was replaced or dropped, or is older than this node's index",
-            ));
+            return Err(self.missing(context, &node, view.replaced_by)?);
         }
         context.output.result(&Shown(view));
         Ok(())
+    }
+
+    /// What became of a transaction that the node does not know: one of its sender with the same nonce may have its
+    /// place. The node remembers that for a while, this wallet as long as it keeps what it signed.
+    fn missing(
+        &self,
+        context: &Context,
+        node: &Node,
+        replaced_by: Option<TransactionId>,
+    ) -> Outcome<Failure> {
+        if let Some(rival) = replaced_by {
+            return Ok(self.replaced(&node.transaction(rival).settle()?));
+        }
+        let network = Network::from(&node.status().settle()?);
+        for outbox in Outbox::all(&context.wallet()?, &network)? {
+            for slot in outbox.slots()? {
+                let Some(own) = slot.records.iter().find(|record| record.id == self.id) else { continue };
+                for rival in slot.records.iter().rev().filter(|record| record.id != self.id) {
+                    let view = node.transaction(rival.id).settle()?;
+                    if view.status != TransactionStatus::Unknown {
+                        return Ok(self.replaced(&view));
+                    }
+                }
+                let account = node.account(own.transaction.sender_address()).settle()?;
+                if account.nonce > slot.nonce {
+                    let message = format!(
+                        "{} was replaced: another transaction of its sender has its nonce {}, and it can never be in a \
+                         block",
+                        self.id, slot.nonce
+                    );
+                    return Ok(Failure::failed("replaced", message)
+                        .hint("`synod wallet history ACCOUNT` lists the sender's payments"));
+                }
+            }
+        }
+        Ok(Failure::failed("not_found", format!("the node does not know {}", self.id))
+            .hint("it was never submitted here, was replaced or dropped, or is older than this node's index"))
+    }
+
+    fn replaced(&self, by: &TransactionStatusView) -> Failure {
+        let place = match (by.status, by.height, by.depth) {
+            (TransactionStatus::Included, Some(height), Some(depth)) => {
+                format!("which is in block {height}, {}", depth_words(depth, by.settled))
+            }
+            (TransactionStatus::Pending, ..) => "which waits for a block".to_owned(),
+            _ => "which the node does not have any more either".to_owned(),
+        };
+        let message = format!("{} was replaced by {} of the same sender and nonce, {place}", self.id, by.id);
+        Failure::failed("replaced", message)
+            .hint(format!("`synod chain tx {}` shows the one that counts", by.id))
+            .details(json!({ "replaced_by": by.id.to_string() }))
     }
 }
 

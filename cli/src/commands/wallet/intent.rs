@@ -86,7 +86,7 @@ impl Payment<'_> {
     pub(crate) fn carry_out(&self, intent: &Intent<'_>, gas_limit: u64) -> Outcome<Sent> {
         let (context, session, options) = (self.context, self.session, intent.options);
         let from = intent.signer.account();
-        let key = open(intent.signer, &options.password)?;
+        let key = open(context, intent.signer, &options.password)?;
         let fees = options.fees.decide(Some(&session.node.fees().settle()?), gas_limit)?;
         if !session.network.testnet {
             context.confirm(intent.question, options.yes || context.output.is_json())?;

@@ -52,7 +52,8 @@ impl List {
             address: format_address(&key.address()),
             label: labels.of(key.address()).map(str::to_owned),
         };
-        let Sorted { keys, damaged } = context.keystore()?.sorted()?;
+        let keystore = context.keystore()?;
+        let Sorted { keys, damaged } = keystore.sorted()?;
         let accounts: Vec<Entry> = keys.iter().map(entry).collect();
         let others = labels.iter().filter(|(address, _)| accounts.iter().all(|own| own.address != *address));
         let others =
@@ -64,6 +65,9 @@ impl List {
         context.output.result(&listing);
         for Damaged { problem, .. } in &listing.damaged {
             context.output.warning(problem);
+        }
+        for exposure in keys.iter().filter_map(|key| keystore.exposure(&key.name)) {
+            context.output.warning(exposure);
         }
         Ok(())
     }

@@ -114,13 +114,18 @@ impl Payment<'_> {
     }
 }
 
-/// Opens the key that signs, asking for its password where it has one.
+/// Opens the key that signs, asking for its password where it has one. A key file that others may read is warned of.
 ///
 /// # Errors
 /// For a wrong password.
-pub(super) fn open(signer: &Signer, password: &PasswordSource) -> Outcome<SecretKey> {
+pub(super) fn open(context: &Context, signer: &Signer, password: &PasswordSource) -> Outcome<SecretKey> {
     match signer {
-        Signer::Stored(key) => key.open(&password.ask(key.name.as_ref())?),
+        Signer::Stored(key) => {
+            if let Some(exposure) = context.keystore()?.exposure(&key.name) {
+                context.output.warning(exposure);
+            }
+            key.open(&password.ask(key.name.as_ref())?)
+        }
         Signer::Dev(_, key) => Ok((**key).clone()),
     }
 }

@@ -98,7 +98,7 @@ impl Replacement {
         let original = find(context, &session, self.id)?;
         let sender = original.transaction.sender_address();
         let signer = session.names.signer(&format_address(&sender))?;
-        let key = open(&signer, &self.password)?;
+        let key = open(context, &signer, &self.password)?;
         let outbox = Outbox::new(&context.wallet()?, &session.network, sender);
         let payment = Payment { context, session: &session, outbox, options: &self.waiting };
         interrupt::arm();

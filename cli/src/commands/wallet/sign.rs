@@ -68,7 +68,7 @@ impl Sign {
         if let Some(path) = self.out.as_deref().filter(|path| path.exists()) {
             return Err(taken(path));
         }
-        let key = open(&signer, &self.password)?;
+        let key = open(context, &signer, &self.password)?;
         let transaction = draft::transaction(
             &network,
             key.public(),

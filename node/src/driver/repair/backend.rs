@@ -22,6 +22,7 @@ use crate::rpc::types::{
 /// The RPC of a node under repair.
 pub(super) struct RepairBackend {
     name: String,
+    configured_peers: usize,
     genesis: Arc<Genesis>,
     head: BlockSummary,
     network: Network,
@@ -42,6 +43,7 @@ impl RepairBackend {
         let start = Cursor { height: head.height, hash: head.hash };
         Self {
             name: config.name.clone(),
+            configured_peers: config.p2p.peers.len(),
             genesis: Arc::new(genesis.clone()),
             head,
             network,
@@ -82,6 +84,7 @@ impl Backend for RepairBackend {
             base_fee: u128::from(self.genesis.fees.base_fee_floor),
             work: U256::ZERO,
             peers: u32::try_from(self.network.peers().len()).unwrap_or(u32::MAX),
+            configured_peers: u32::try_from(self.configured_peers).unwrap_or(u32::MAX),
             mempool: MempoolSummary::default(),
             mining: None,
             syncing: None,

@@ -334,3 +334,35 @@ fn local_submissions_come_back_after_a_restart() {
     log.compact(after.local().map(VerifiedTransaction::transaction)).unwrap();
     assert_eq!(PoolLog::open(&path, GENESIS, true).unwrap().1.transactions.len(), 2);
 }
+
+/// Who asks for a payment that another of its sender replaced hears which: whether it was outbid in the pool, or a block
+/// came with one that was never seen here.
+#[test]
+fn cry_3_what_took_a_place_is_remembered() {
+    let (mut pool, mut accounts) = (pool(PoolLimits::default()), Accounts::rich());
+    let payments: Vec<_> = (0..3).map(|nonce| verified(&Terms { nonce, ..Terms::default() })).collect();
+    for payment in &payments {
+        pool.insert(payment.clone(), Origin::Network, NOW, &accounts).unwrap();
+    }
+    let Terms { max_fee, max_tip, .. } = Terms::default();
+    let dearer = Terms { max_fee: 2 * max_fee, max_tip: 2 * max_tip, ..Terms::default() };
+    let bumped = verified(&dearer);
+    pool.insert(bumped.clone(), Origin::Network, NOW, &accounts).unwrap();
+    assert_eq!(pool.replaced_by(payments[0].id()), Some(bumped.id()));
+    assert_eq!(pool.replaced_by(bumped.id()), None);
+
+    let unseen = verified(&Terms { nonce: 1, value: 77, ..Terms::default() });
+    accounts.set(1, 2, u128::MAX);
+    let sender = bumped.sender();
+    pool.reset(NewTip {
+        tip: TIP,
+        view: &accounts,
+        changed: Changed::Unknown,
+        included: &[(sender, bumped.id()), (sender, unseen.id())],
+        reverted: Vec::new(),
+        now: NOW,
+    });
+    assert_eq!(pool.replaced_by(payments[1].id()), Some(unseen.id()));
+    assert_eq!(pool.replaced_by(payments[0].id()), Some(bumped.id()), "still");
+    assert_eq!((pool.replaced_by(bumped.id()), pool.replaced_by(payments[2].id())), (None, None));
+}

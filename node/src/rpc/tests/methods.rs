@@ -5,7 +5,8 @@ use synod_types::address::format_address;
 use synod_types::{Address, B256, TransactionId};
 
 use super::client::{Http, Socket, refusal};
-use super::{serve, serve_limited};
+use super::mock::Mock;
+use super::{serve, serve_limited, serve_with};
 use crate::mempool::tests::fixture::{Terms, signed};
 use crate::rpc::types::*;
 
@@ -198,4 +199,26 @@ async fn batches_answer_in_order_and_mix_with_notifications() {
 fn the_ids_of_the_wire_are_those_of_the_types() {
     let id = TransactionId(B256::repeat_byte(3));
     assert_eq!(json!(id), json!(id.to_string()));
+}
+
+/// Calls of contracts and estimates have few threads of their own and a short queue: beyond it they are refused, and
+/// other reads are answered meanwhile (RPC-3).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rpc_3_calls_and_estimates_are_tried_on_a_bounded_pool_of_their_own() {
+    let (release, hold) = std::sync::mpsc::channel();
+    let (_server, _, address) = serve_with(Mock::holding(hold), |config| {
+        (config.limits.executors, config.limits.waiting_executions) = (1, 2);
+    })
+    .await;
+    let mut calls = tokio::task::JoinSet::new();
+    for method in ["synod_call", "synod_estimate_gas", "synod_call", "synod_estimate_gas"] {
+        calls.spawn(async move { Http::connect(address).await.call(method, json!([{}])).await });
+    }
+    let beyond = calls.join_next().await.unwrap().unwrap();
+    assert_eq!(refusal(&beyond).code, ErrorCode::Busy);
+    Http::connect(address).await.result("synod_block", json!(["latest"])).await;
+    drop(release);
+    let answered = calls.join_all().await;
+    assert_eq!(answered.len(), 3);
+    assert!(answered.iter().all(|answer| answer.get("result").is_some()), "{answered:?}");
 }

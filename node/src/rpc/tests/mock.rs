@@ -1,6 +1,7 @@
 //! A backend with a small chain of its own: a tree of empty blocks, the real pool, a miner that always wins.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
@@ -26,6 +27,8 @@ pub(super) struct Mock {
     base: watch::Sender<Option<TemplateBase>>,
     /// Bytes of padding in each block's answer, to make answers large.
     padding: usize,
+    /// Calls of contracts and estimates wait until the other end is dropped.
+    hold: Option<Mutex<Receiver<()>>>,
 }
 
 #[derive(Default)]
@@ -72,7 +75,18 @@ impl Mock {
         chain.blocks.insert(genesis.hash, (genesis, Vec::new()));
         let (tips, _) = watch::channel(chain.tips());
         let pool = Mutex::new(pool(PoolLimits::default()));
-        Self { chain: Mutex::new(chain), pool, tips, base: watch::Sender::new(None), padding: 0 }
+        Self { chain: Mutex::new(chain), pool, tips, base: watch::Sender::new(None), padding: 0, hold: None }
+    }
+
+    /// One whose calls and estimates take until the sender is dropped.
+    pub(super) fn holding(hold: Receiver<()>) -> Self {
+        Self { hold: Some(Mutex::new(hold)), ..Self::new() }
+    }
+
+    fn wait(&self) {
+        if let Some(hold) = &self.hold {
+            let _ = hold.lock().unwrap().recv();
+        }
     }
 
     /// One whose blocks' answers are this many bytes longer.
@@ -144,6 +158,7 @@ impl Backend for Mock {
             base_fee: 1,
             work: U256::from(1),
             peers: 0,
+            configured_peers: 0,
             mempool: MempoolSummary { transactions: pool.len() as u64, bytes: pool.bytes() as u64 },
             mining: None,
             syncing: None,
@@ -211,8 +226,10 @@ impl Backend for Mock {
             height: None,
             index: None,
             depth: None,
+            work_on_top: None,
             settled: false,
             reason: pool.waiting(id).map(|waiting| waiting.to_string()),
+            replaced_by: pool.replaced_by(id),
             tip_height: self.tips.borrow().head.height,
         })
     }
@@ -276,6 +293,7 @@ impl Backend for Mock {
     }
 
     fn call(&self, call: CallRequest, _: Option<BlockReference>) -> Result<CallView, Refusal> {
+        self.wait();
         let head = self.tips.borrow().head;
         Ok(CallView {
             succeeded: true,
@@ -290,6 +308,7 @@ impl Backend for Mock {
     }
 
     fn estimate_gas(&self, _: CallRequest, _: Option<BlockReference>) -> Result<EstimateView, Refusal> {
+        self.wait();
         let head = self.tips.borrow().head;
         let (gas, output, reason) = (Some(21_000), Default::default(), None);
         Ok(EstimateView { gas, output, reason, height: head.height, block_hash: head.hash })

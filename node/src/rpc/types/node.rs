@@ -48,6 +48,9 @@ pub struct StatusView {
     pub work: U256,
     /// How many peers are connected.
     pub peers: u32,
+    /// How many it is told to keep a connection to.
+    #[serde(default)]
+    pub configured_peers: u32,
     /// What waits.
     pub mempool: MempoolSummary,
     /// `null` when the node does not mine.

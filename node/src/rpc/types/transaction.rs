@@ -183,10 +183,17 @@ pub struct TransactionStatusView {
     pub index: Option<u32>,
     /// 1 in the tip.
     pub depth: Option<u64>,
+    /// Work of the blocks above its block, `0x` hex (POW-12).
+    #[serde(default)]
+    pub work_on_top: Option<U256>,
     /// Whether it is as deep as the genesis calls settled. A report, never a lock.
     pub settled: bool,
     /// Why a pending one is not in a block yet.
     pub reason: Option<String>,
+    /// Of an unknown one: the transaction of the same sender and nonce that took its place, where the node
+    /// remembers that. Only one of the two can ever be in the chain.
+    #[serde(default, with = "text::option")]
+    pub replaced_by: Option<TransactionId>,
     /// The tip's height when this was read.
     pub tip_height: Height,
 }
