@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use synod_consensus::pow::{Message, Rules};
-use synod_ledger::execution::genesis_block;
 use synod_ledger::disk::RealFolders;
+use synod_ledger::execution::genesis_block;
 use synod_ledger::log::LogOptions;
 use synod_ledger::log::blocks::{DamagedBlockLog, Tip, begin_copy, replace_by_copy};
 use synod_types::{Genesis, Height, SecretKey};
