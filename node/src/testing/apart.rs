@@ -34,7 +34,7 @@ impl Apart {
         let mut child = command.spawn().unwrap();
         let (orders, said) = (child.stdin.take(), child.stdout.take().unwrap());
         let mut apart = Self { child, orders, said: None };
-        let (announcer, announced) = mpsc::channel();
+        let (announcer, announced) = mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let mut said = BufReader::new(said);
             let _ = announcer.send((read_announcement(&mut said), said));

@@ -205,7 +205,7 @@ fn the_ids_of_the_wire_are_those_of_the_types() {
 /// other reads are answered meanwhile (RPC-3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rpc_3_calls_and_estimates_are_tried_on_a_bounded_pool_of_their_own() {
-    let (release, hold) = std::sync::mpsc::channel();
+    let (release, hold) = std::sync::mpsc::sync_channel(1);
     let (_server, _, address) = serve_with(Mock::holding(hold), |config| {
         (config.limits.executors, config.limits.waiting_executions) = (1, 2);
     })
