@@ -250,8 +250,12 @@ impl<H: BlockHistory> Ledger<H> {
         let mut outcome = self.execute(proposal);
         self.trie.apply(&leaves::changes(&outcome.diff));
         let transactions: Vec<_> = outcome.included.iter().map(|one| one.transaction().clone()).collect();
-        let root = transactions_root(&transactions);
-        let (header, commitment) = seal(&self.rules, parent, &outcome, root, self.trie.root(), 0);
+        let roots = Roots {
+            transactions: transactions_root(&transactions),
+            state: self.trie.root(),
+            receipts: receipts_root(&outcome.receipts),
+        };
+        let (header, commitment) = seal(&self.rules, parent, &outcome, roots, 0);
         let left_out = std::mem::take(&mut outcome.left_out);
         let block = Block { header, commitment, transactions };
         self.log().append(&block)?;
