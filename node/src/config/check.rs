@@ -45,7 +45,6 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`].
     pub fn check_with(&self, genesis: &Genesis) -> Result<(), ConfigError> {
-        self.check_getwork(Some(genesis.testnet))?;
         let mines = [("mining.enabled", self.mining.enabled), ("getwork.enabled", self.getwork.enabled)];
         if let Some((key, _)) =
             mines.into_iter().find(|(_, enabled)| *enabled && genesis.ordering.has_committee())
@@ -54,6 +53,7 @@ impl Config {
                 format!("true, and nothing is mined here: {} orders this network", genesis.ordering);
             return Err(ConfigError::Value { key, problem });
         }
+        self.check_getwork(Some(genesis.testnet))?;
         if self.storage.sync || genesis.testnet {
             return Ok(());
         }
