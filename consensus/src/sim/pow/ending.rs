@@ -23,6 +23,8 @@ const DECIDED: u64 = 20;
 const SAFETY_MS: u64 = 240_000;
 /// Both parts of a network find a block in this time.
 const PARTED_MS: u64 = 300_000;
+/// How often a network is parted at most.
+const PARTINGS: u64 = 5;
 /// After healing, the difficulty has so long to find back to its ordinary pace. Clocks that were a minute
 /// ahead leave a chain whose times must first come true, and a halted network one that catches up with its
 /// schedule in blocks of two hashes each; that a block takes longer than its way is what A6 presupposes.
@@ -47,7 +49,7 @@ pub(super) enum Stage {
     /// The faults are over.
     Healed { since: Time },
     /// The difficulty is ordinary again; the heaviest tip had this height then.
-    Calm { since: Time, height: u64, converged: bool },
+    Calm { since: Time, height: u64, converged: bool, apart: Option<Time> },
     /// The next block will be the last.
     LastBlock,
     /// It was found.
@@ -68,7 +70,9 @@ impl<L: Ledger> World<'_, L> {
                 self.stage = Stage::Healed { since: now };
             }
             Stage::Healed { since } => self.look_for_calm(since),
-            Stage::Calm { since, height, converged } => self.look_for_progress(since, height, converged),
+            Stage::Calm { since, height, converged, apart } => {
+                self.look_for_progress(since, height, converged, apart);
+            }
             Stage::LastWords { since } => self.look_for_last_words(since),
             Stage::Faults | Stage::Parted { .. } | Stage::LastBlock | Stage::Over => {}
         }
@@ -86,6 +90,11 @@ impl<L: Ledger> World<'_, L> {
             self.stage = Stage::Healed { since };
             return;
         }
+        self.part_for_a_reorganisation();
+    }
+
+    fn part_for_a_reorganisation(&mut self) {
+        let since = self.scheduler.now();
         self.count("parted for a reorganisation");
         let mut sides: Vec<bool> = (0..=self.nodes.len()).map(|_| self.random.chance(500_000)).collect();
         (sides[0], sides[1]) = (true, false);
@@ -93,6 +102,10 @@ impl<L: Ledger> World<'_, L> {
         self.network.part(Some(sides.clone()));
         self.sides = sides;
         self.stage = Stage::Parted { since };
+    }
+
+    fn may_part_again(&self) -> bool {
+        self.coverage.get("parted for a reorganisation").is_some_and(|count| *count < PARTINGS)
     }
 
     /// Whether the best tips of both parts are on different branches.
@@ -109,7 +122,7 @@ impl<L: Ledger> World<'_, L> {
         let now = self.scheduler.now();
         if self.is_calm() {
             let height = self.facts.height(self.public_tip());
-            self.stage = Stage::Calm { since: now, height, converged: false };
+            self.stage = Stage::Calm { since: now, height, converged: false, apart: None };
         } else if now >= healed.plus_ms(CALM_MS) {
             self.violate("A6", || "the difficulty did not find back to its ordinary pace".to_owned());
         }
@@ -117,21 +130,31 @@ impl<L: Ledger> World<'_, L> {
 
     /// No block of any chain is from the future, and a block takes a quarter to twice its ordinary work.
     fn is_calm(&self) -> bool {
-        let tips: Vec<BlockHash> = self.nodes.iter().map(|node| node.ledger.tip()).collect();
-        let (now, ordinary) = (self.true_ms() / 1000, target(GENESIS_BITS));
-        tips.into_iter().all(|tip| {
+        let ordinary = target(GENESIS_BITS);
+        let has_ordinary_pace = |tip: BlockHash| {
             let bits = self.facts.get(tip).map_or(0, |fact| fact.header.bits);
-            u64::from(self.facts.latest_time(tip)) <= now + 1
-                && (ordinary >> 1..=ordinary << 2).contains(&target(bits))
-        })
+            (ordinary >> 1..=ordinary << 2).contains(&target(bits))
+        };
+        self.times_have_come() && self.nodes.iter().all(|node| has_ordinary_pace(node.ledger.tip()))
     }
 
-    fn look_for_progress(&mut self, since: Time, height: u64, converged: bool) {
+    fn times_have_come(&self) -> bool {
+        let now = self.true_ms() / 1000;
+        let latest = |tip: BlockHash| u64::from(self.facts.latest_time(tip));
+        self.nodes.iter().all(|node| latest(node.ledger.tip()) <= now + 1)
+    }
+
+    fn look_for_progress(&mut self, since: Time, height: u64, converged: bool, apart: Option<Time>) {
         let now = self.scheduler.now();
         if !converged && self.spread() <= PREFIX {
             self.count("healing");
             self.count_wiped();
-            self.stage = Stage::Calm { since, height, converged: true };
+            self.stage = Stage::Calm { since, height, converged: true, apart };
+        } else if !converged && !self.times_have_come() {
+            // A node may keep a branch that it took while its clock was ahead, and go over to it only now: the others
+            // may not, before its times have come.
+            self.stage = Stage::Healed { since: now };
+            return;
         } else if !converged && now > since.plus_ms(CONVERGE_MS) {
             return self.violate_divergence("within ten block intervals after healing");
         }
@@ -142,12 +165,21 @@ impl<L: Ledger> World<'_, L> {
         let decided = self.lowest();
         let has_reorg = self.nodes.len() < 2 || self.coverage.contains_key("reorg");
         if is_higher && decided >= DECIDED.min(self.target_blocks) && has_reorg {
-            // Still together, if blocks still take their time.
+            // Still together, if blocks still take their time. A branch that was kept back and outweighs theirs may
+            // come at this very moment: then they have to find together again as after healing.
             if self.spread() > PREFIX && self.is_calm() {
-                self.violate_divergence("at the end");
+                let apart = apart.unwrap_or(now);
+                self.stage = Stage::Calm { since, height, converged, apart: Some(apart) };
+                if now > apart.plus_ms(CONVERGE_MS) {
+                    self.violate_divergence("at the end");
+                }
+                return;
             }
             self.check_waiting(since);
             self.stage = Stage::LastBlock;
+        } else if is_higher && decided >= DECIDED.min(self.target_blocks) && self.may_part_again() {
+            // One part may have found nothing in its time, or both the same.
+            self.part_for_a_reorganisation();
         } else if now >= since.plus_ms(DECIDE_MS) {
             self.violate("A6", || {
                 format!(
