@@ -98,11 +98,12 @@ impl Pbft {
         }
     }
 
-    /// The uncertified blocks are attested again.
+    /// The uncertified blocks are attested again; of many the newest, whose certificate vouches for all below.
     fn restore_blocks(&mut self, history: &History, cx: &mut Cx<'_>) {
-        let count = history.uncertified.len() as u64;
-        let first = self.executed.0.saturating_sub(count).saturating_add(1);
-        for (slot, block_hash) in (first..).map(Slot).zip(&history.uncertified) {
+        let bound = usize::try_from(self.config.limits.window.saturating_mul(2)).unwrap_or(usize::MAX);
+        let newest = &history.uncertified[history.uncertified.len().saturating_sub(bound)..];
+        let first = self.executed.0.saturating_sub(newest.len() as u64).saturating_add(1);
+        for (slot, block_hash) in (first..).map(Slot).zip(newest) {
             self.note_block(slot, *block_hash, cx);
             if let Some(attestation) = self.attest(slot, *block_hash) {
                 self.count_attestation(attestation, cx);

@@ -208,8 +208,10 @@ impl ModelLedger {
     /// What a start finds.
     pub(super) fn history(&self) -> History {
         let executed = Slot(self.length());
-        let stored = self.certificate.clone().filter(|certificate| certificate.slot() <= executed);
-        let first = stored.as_ref().map_or(0, |certificate| certificate.slot().0 as usize);
+        // It may be of a block that is not here (yet): nothing is left to attest then.
+        let stored = self.certificate.clone();
+        let certified = stored.as_ref().map_or(0, |certificate| certificate.slot().0 as usize);
+        let first = certified.min(self.blocks.len());
         History {
             executed,
             block_hash: self.tip(),

@@ -31,6 +31,8 @@ pub(super) struct Observer {
     /// Each slot's block, as the first honest member appended it.
     chain: BTreeMap<u64, (BlockHash, B256)>,
     certified: BTreeMap<u64, BlockHash>,
+    /// Since when everything that was submitted is executed.
+    done_since: Option<Time>,
     /// What honest members committed to.
     committed: BTreeMap<(View, Slot), Option<B256>>,
     /// The same accounts, kept by hand.
@@ -317,26 +319,25 @@ impl World {
             });
         }
         if is_done && !self.is_submitting() {
-            self.count("healed");
-            self.judge_end();
-            self.is_over = true;
+            self.demand_what_is_certified(now, bound);
         }
     }
 
-    /// A5: what was certified is in every chain of the core.
-    fn judge_end(&mut self) {
+    /// A5: what was certified is in every chain of the core, at the latest within the bound of A6; then the run is
+    /// over.
+    fn demand_what_is_certified(&mut self, now: Time, bound: u64) {
+        let since = *self.observer.done_since.get_or_insert(now);
         let last = self.observer.certified.last_key_value().map_or(0, |(slot, _)| *slot);
-        let lost = self.core.iter().copied().find(|at| self.processes[*at].ledger.length() < last);
-        if let Some(at) = lost.filter(|_| self.is_settled()) {
-            self.violate("A5", || format!("process {at} lacks slot {last}, which is certified"));
+        match self.core.iter().copied().find(|at| self.processes[*at].ledger.length() < last) {
+            None => {
+                self.count("healed");
+                self.is_over = true;
+            }
+            Some(at) if now > since.plus_ms(bound) => {
+                self.violate("A5", || format!("process {at} lacks slot {last}, which is certified"));
+            }
+            Some(_) => {}
         }
-    }
-
-    fn is_settled(&self) -> bool {
-        self.core.iter().all(|at| {
-            let replica = self.processes[*at].replica.as_ref();
-            replica.is_some_and(|replica| !replica.protocol().promises().accepted.is_empty())
-        })
     }
 
     fn check_bounds(&mut self, at: usize) {

@@ -38,17 +38,20 @@ impl<L: Ledger> World<'_, L> {
         }
     }
 
-    pub(super) fn deliver(&mut self, from: u8, to: u8, message: &Rc<Message>) {
+    pub(super) fn deliver(&mut self, from: u8, to: u8, run: u32, message: &Rc<Message>) {
         let now = self.scheduler.now();
         let index = usize::from(to);
         let paused = self.nodes.get(index).map_or(Time(0), |node| node.paused_until);
         if paused > now {
             let message = Rc::clone(message);
-            return self.scheduler.schedule(paused, Event::Deliver { from, to, message });
+            return self.scheduler.schedule(paused, Event::Deliver { from, to, run, message });
         }
         let arrived = self.network.arrive(from.into(), index);
         self.trace.event(now, 1, index, u64::from(from) << 8 | u64::from(arrived));
-        if !arrived {
+        // What a process said before it was started again went down with its connections.
+        let sender = self.nodes.get(usize::from(from));
+        let is_of_another_life = sender.is_some_and(|node| node.run != run && node.replica.is_some());
+        if !arrived || is_of_another_life {
             return;
         }
         self.trace.line(now, || format!("{from} -> {to}: {message:?}"));

@@ -19,7 +19,8 @@ impl<L: Ledger> World<'_, L> {
     pub(super) fn send_off(&mut self, from: usize, to: usize, at: Time, message: Rc<Message>) {
         let (sender, receiver) = (from as u8, to as u8);
         if !self.network.garbles(&mut self.random) {
-            return self.scheduler.schedule(at, Event::Deliver { from: sender, to: receiver, message });
+            let run = self.nodes.get(from).map_or(0, |node| node.run);
+            return self.scheduler.schedule(at, Event::Deliver { from: sender, to: receiver, run, message });
         }
         let bytes = garble(message.to_bytes(), &mut self.random);
         self.count("frame damaged");

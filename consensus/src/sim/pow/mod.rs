@@ -53,7 +53,7 @@ const AUDIT_MS: u64 = 500;
 
 /// What happens in the world.
 enum Event {
-    Deliver { from: u8, to: u8, message: Rc<Message> },
+    Deliver { from: u8, to: u8, run: u32, message: Rc<Message> },
     Garbled { from: u8, to: u8, bytes: Vec<u8> },
     Wake { node: u8, run: u32 },
     Mine { node: u8, search: u64 },
@@ -195,7 +195,7 @@ impl<'a, L: Ledger> World<'a, L> {
     fn handle(&mut self, event: Event) {
         let now = self.scheduler.now();
         match event {
-            Event::Deliver { from, to, message } => self.deliver(from, to, &message),
+            Event::Deliver { from, to, run, message } => self.deliver(from, to, run, &message),
             Event::Garbled { from, to, bytes } => self.garbled(from, to, &bytes),
             Event::Wake { node, run } => self.wake(node, run),
             Event::Mine { node, search } => self.mine(node, search),
