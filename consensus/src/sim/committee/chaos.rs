@@ -1,10 +1,10 @@
 //! Harm, from the seed's classes of faults, and its end.
 
+use super::application::{Chain, Node};
 use super::{DELTA_MS, Event, World};
 use crate::committee::MemberIndex;
 use crate::protocol::Input;
 use crate::replica::Replica;
-use crate::sim::journal::ModelJournal;
 use crate::sim::report::Timing;
 use crate::sim::swarm::Fault;
 
@@ -21,7 +21,7 @@ pub(super) const SLOW_DELTA_MS: u64 = 16 * 60;
 pub(super) const OF_THE_NETWORK: &[Fault] =
     &[Fault::Delay, Fault::Loss, Fault::Partition, Fault::OneWay, Fault::Clog, Fault::Capacity];
 
-impl World {
+impl<C: Chain> World<C> {
     pub(super) fn chaos(&mut self) {
         if self.healed_at.is_some() {
             return;
@@ -137,7 +137,7 @@ impl World {
             (0..self.processes.len()).filter(|at| !self.processes[*at].is_honest()).collect();
         let Some(at) = self.random.pick(&liars).copied() else { return };
         self.crash(at);
-        self.processes[at].journal = ModelJournal::default();
+        self.processes[at].node.forget_votes();
         self.count("amnesia");
     }
 
@@ -150,8 +150,7 @@ impl World {
         self.crash(at);
         let process = &mut self.processes[at];
         process.signer = None;
-        process.journal = ModelJournal::default();
-        process.ledger = super::ledger::ModelLedger::default();
+        process.node.wipe();
         process.sent = super::process::Sent::default();
         self.wiped = Some(at);
         self.count("disk wiped");
@@ -167,7 +166,7 @@ impl World {
             }
             if synod_types::mutant!("gen-4-retry-fsync") {
                 // The page cache dropped the frame, and the next sync reports success.
-                self.processes[at].journal.lose_unsynced();
+                self.processes[at].node.lose_unsynced_votes();
                 return false;
             }
             self.crash(at);

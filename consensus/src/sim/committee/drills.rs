@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use synod_types::{Epoch, Position, Slot};
 
 use super::known_committee;
+use super::model::GENESIS;
 use crate::committee::{Committee, FaultModel, History, MemberIndex, Payload, Quorums, Signatures, Signer};
 use crate::pbft::messages::{Choice, NEW_VIEW_TAG, Phase, Vote};
 use crate::pbft::stage::{Stage, body, choice, hash, null};
@@ -18,7 +19,7 @@ pub(super) fn quorums_share_an_honest_member() -> bool {
 
 /// A signature repeated is one signature.
 pub(super) fn one_signer_is_no_quorum() -> bool {
-    let (committee, signers) = known_committee(4);
+    let (committee, signers) = known_committee(GENESIS, 4);
     let signed: BTreeMap<_, _> = [sign(&committee, &signers[0], &[7])].into();
     let signature = Signatures::new(&signed).parts().1[0];
     let repeated = Signatures::from_parts(1, vec![signature; 3]);
@@ -31,7 +32,7 @@ fn sign(committee: &Committee, signer: &Signer, content: &[u8]) -> (MemberIndex,
 
 /// What was signed in one epoch is worth nothing in the next.
 pub(super) fn epochs_are_told_apart() -> bool {
-    let (committee, signers) = known_committee(4);
+    let (committee, signers) = known_committee(GENESIS, 4);
     let mut record = committee.record().clone();
     record.epoch = Epoch(1);
     let Ok(next) = Committee::new(committee.genesis(), record) else { return false };

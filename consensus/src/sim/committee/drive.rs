@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use synod_types::mutant;
 
-use super::ledger::payload;
+use super::application::{Chain, Node, Waiting, Wanted};
 use super::{Envelope, Event, Packet, World};
 use crate::committee::{Event as Told, Job, MemberIndex, Outcome};
 use crate::effects::Effect;
@@ -13,20 +13,21 @@ use crate::pbft::evidence::is_proof;
 use crate::pbft::{Fault as Misdeed, Message, Pbft};
 use crate::protocol::{Input, Peer, Protocol};
 use crate::replica::Replica;
+use crate::sim::ledger::Complaint;
 use crate::sim::swarm::Fault;
 use crate::time::Time;
 
-impl World {
+impl<C: Chain> World<C> {
     /// Starts a process and connects it.
     pub(super) fn start(&mut self, at: usize) {
         let (seed, now, wall) = (self.random.next_u64(), self.scheduler.now(), self.wall(at));
         let config = self.config(at);
         self.processes[at].start(config, seed, now, wall);
         self.check_kept(at);
-        let missed: Vec<_> = self.submitted.keys().copied().collect();
-        for transfer in missed {
-            self.processes[at].pool.entry(transfer).or_insert(now);
+        for transaction in self.submitted.keys() {
+            self.processes[at].node.hear(transaction, now);
         }
+        self.ask_node(at);
         self.carry_out(at);
         self.pool_changed(at);
         self.answer();
@@ -119,7 +120,7 @@ impl World {
             return;
         }
         let state = &mut self.processes[at];
-        let proof = state.journal.sync();
+        let proof = state.node.sync_votes();
         if let Some(replica) = &mut state.replica {
             replica.durable(&proof);
         }
@@ -143,7 +144,7 @@ impl World {
         }
         let state = &mut self.processes[at];
         let covered = state.syncing.take().unwrap_or(0);
-        state.ledger.sync();
+        state.node.sync_blocks();
         let durable: Vec<_> = state.written.drain(..covered).collect();
         self.begin_sync(at);
         for (position, block_hash) in durable {
@@ -171,7 +172,7 @@ impl World {
         let state = &mut self.processes[at];
         let Some(replica) = state.replica.as_mut() else { return };
         if let Some(frame) = replica.take_frame() {
-            state.journal.write(frame);
+            state.node.write(frame);
             let event = Event::JournalSynced { process: at as u8, run: state.run };
             self.scheduler.schedule(now.plus_us(state.sync_us), event);
         }
@@ -202,7 +203,9 @@ impl World {
                 self.broadcast(at, message);
             }
             Effect::Append { position, body, .. } => self.append(at, position, &body),
-            Effect::Start(Job::Assemble { max_transactions, .. }) => self.assemble(at, max_transactions),
+            Effect::Start(Job::Assemble { max_bytes, max_transactions }) => {
+                self.assemble(at, max_bytes, max_transactions);
+            }
             Effect::Start(Job::Fetch { certificate }) => self.begin_fetch(at, certificate),
             Effect::Accuse { peer, fault } => self.accused(at, peer, &fault),
             Effect::Tell(event) => self.told(at, event),
@@ -305,12 +308,18 @@ impl World {
 
     fn append(&mut self, at: usize, position: synod_types::Position, body: &alloy_primitives::Bytes) {
         let now = self.scheduler.now();
-        let expected = self.processes[at].ledger.length() + 1;
+        let expected = self.processes[at].node.length() + 1;
         if position.slot.0 != expected {
             return self
                 .violate("A1", || format!("process {at} appends {position}, expected slot {expected}"));
         }
-        let hash = self.processes[at].ledger.append(body);
+        let hash = match self.processes[at].node.append(body) {
+            Ok(hash) => hash,
+            Err(reason) => {
+                return self.violate("A2", || format!("process {at} cannot append {position}: {reason}"));
+            }
+        };
+        self.ask_node(at);
         self.trace.event(now, 7, at, position.slot.0);
         self.trace.line(now, || format!("{at} appends {} bytes at {position}: {hash}", body.len()));
         if body.is_empty() {
@@ -335,31 +344,33 @@ impl World {
         }
     }
 
-    fn assemble(&mut self, at: usize, max_transactions: usize) {
+    fn assemble(&mut self, at: usize, max_bytes: usize, max_transactions: usize) {
         let wall = self.wall(at);
         let salt = self.random.next_u64();
         let process = &mut self.processes[at];
         let is_slow = process.liar.as_ref().and_then(super::liar::Liar::lie) == Some(Fault::SlowPrimary);
-        let (left_out, limit) = if is_slow { (Some(0), 1) } else { (None, max_transactions) };
-        let free = process.executable().into_iter().map(|(transfer, _)| transfer);
-        let free = free.filter(|transfer| !process.offered.contains(transfer));
-        let chosen: Vec<_> = free.filter(|transfer| Some(transfer.from) != left_out).take(limit).collect();
-        process.offered.extend(chosen.iter().copied());
-        let offer = (!chosen.is_empty()).then(|| payload(wall, salt, &chosen));
-        if let Some(offer) = &offer {
-            process.offers.insert(offer.digest(), chosen);
-        }
+        let max_transactions = if is_slow { 1 } else { max_transactions };
+        let wanted = Wanted { wall, salt, max_bytes, max_transactions, censors: is_slow };
+        let offer = process.node.assemble(wanted);
         self.inputs.push_back((at, Input::Done(Outcome::Assembled(offer))));
     }
 
     /// Tells the machine what waits.
     pub(super) fn pool_changed(&mut self, at: usize) {
-        let process = &mut self.processes[at];
-        process.clean_pool();
-        let waiting = process.executable();
-        let oldest_since = waiting.iter().map(|(_, since)| *since).min();
-        let free = waiting.iter().filter(|(transfer, _)| !process.offered.contains(transfer)).count();
-        self.inputs.push_back((at, Input::Demand { oldest_since, bytes: free as u64 * 16 }));
+        let Waiting { oldest_since, bytes } = self.processes[at].node.waiting();
+        self.inputs.push_back((at, Input::Demand { oldest_since, bytes }));
+    }
+
+    /// What the node itself found wrong, and what happened there.
+    pub(super) fn ask_node(&mut self, at: usize) {
+        for name in self.processes[at].node.happened() {
+            self.count(name);
+        }
+        let complaint = self.processes[at].node.complaint();
+        // What a liar's ledger holds is its own affair.
+        if let Some(Complaint { oracle, message }) = complaint.filter(|_| self.processes[at].is_honest()) {
+            self.violate(oracle, || format!("process {at}: {message}"));
+        }
     }
 
     fn told(&mut self, at: usize, event: Told) {
@@ -367,11 +378,10 @@ impl World {
         match event {
             Told::Certified(certificate) => {
                 self.check_certificate(at, &certificate);
-                self.processes[at].ledger.store_certificate(certificate);
+                self.processes[at].node.store_certificate(certificate);
             }
             Told::Abandoned { digest } => {
-                let transfers = self.processes[at].offers.remove(&digest).unwrap_or_default();
-                self.processes[at].take_back(&transfers);
+                self.processes[at].node.abandoned(digest);
                 self.pool_changed(at);
                 self.count("proposal abandoned");
             }
@@ -409,17 +419,14 @@ impl World {
             return;
         }
         for _ in 0..self.random.between(1, 3) {
-            let from = self.random.below(super::ACCOUNTS as u64) as u8;
-            let to = self.random.below(super::ACCOUNTS as u64) as u8;
-            let nonce = self.nonces[usize::from(from)];
-            self.nonces[usize::from(from)] += 1;
-            let amount = self.random.between(0, 2) as u16;
-            let transfer = super::Transfer { from, nonce, to, amount };
-            self.submitted.insert(transfer, now);
+            let running = self.processes.iter().filter(|process| process.replica.is_some());
+            let nodes: Vec<&C::Node> = running.map(|process| &process.node).collect();
+            let Some(transaction) = self.chain.wish(&nodes, now, &mut self.random) else { continue };
+            self.submitted.entry(transaction.clone()).or_insert(now);
             for process in 0..self.processes.len() {
                 let late = self.random.between(1_000, 30_000);
-                self.scheduler
-                    .schedule(now.plus_us(late), Event::Arrive { process: process as u8, transfer });
+                let arrival = Event::Arrive { process: process as u8, transaction: transaction.clone() };
+                self.scheduler.schedule(now.plus_us(late), arrival);
             }
         }
         let lull = if self.random.chance(30_000) { 1_500 } else { 0 };
@@ -427,10 +434,10 @@ impl World {
         self.scheduler.schedule(now.plus_ms(wait), Event::Submit);
     }
 
-    pub(super) fn arrive(&mut self, at: usize, transfer: super::Transfer) {
+    pub(super) fn arrive(&mut self, at: usize, transaction: &C::Transaction) {
         let now: Time = self.scheduler.now();
         if self.processes[at].replica.is_some() {
-            self.processes[at].pool.entry(transfer).or_insert(now);
+            self.processes[at].node.hear(transaction, now);
             self.pool_changed(at);
             self.answer();
         }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use synod_types::codec;
 
+use super::application::Node;
+use super::model::ModelChain;
 use super::{Packet, World};
 use crate::pbft::Message;
 use crate::sim::report::{Options, Timing};
@@ -64,15 +66,15 @@ pub fn figures(members: usize, blocks: u64) -> Figures {
         blocks: u64::MAX,
         ..Options::pbft(1)
     };
-    let mut world = World::new(&options);
+    let mut world = World::<ModelChain>::new(&options);
     world.meter = Some(Meter::default());
     while world.violation.is_none()
-        && world.processes[0].ledger.length() < blocks
+        && world.processes[0].node.length() < blocks
         && let Some(event) = world.scheduler.take()
     {
         world.handle(event);
     }
-    let decisions = world.processes[0].ledger.length().max(1);
+    let decisions = world.processes[0].node.length().max(1);
     let kinds = world.meter.take().unwrap_or_default().kinds;
     let sum = |of: fn(&(u64, u64)) -> u64| kinds.values().map(of).sum::<u64>() / decisions;
     Figures {

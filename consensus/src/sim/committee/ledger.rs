@@ -17,7 +17,7 @@ pub(super) const FIRST_BALANCE: u64 = 1_000;
 /// Bytes before the transfers: the time, and what tells two proposals of one time apart.
 const HEAD: usize = 16;
 /// Bytes of a transfer.
-const TRANSFER: usize = 16;
+pub(super) const TRANSFER: usize = 16;
 
 /// A transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +121,6 @@ impl State {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Block {
     pub(super) hash: BlockHash,
-    pub(super) root: B256,
     /// The payload; empty for a null slot.
     pub(super) body: Bytes,
     pub(super) executed: Vec<Transfer>,
@@ -176,7 +175,7 @@ impl ModelLedger {
         let (parent, time_bytes) = (self.tip(), time.0.to_be_bytes());
         let hash = [b"model block", parent.0.as_slice(), root.as_slice(), body, &time_bytes];
         let hash = BlockHash(sha256(&hash));
-        self.blocks.push(Block { hash, root, body: body.clone(), executed, time });
+        self.blocks.push(Block { hash, body: body.clone(), executed, time });
         hash
     }
 

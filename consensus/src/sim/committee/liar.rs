@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{B256, Bytes};
-use synod_types::{Slot, UnixMillis};
+use synod_types::Slot;
 
-use super::ledger::{payload, transfers};
 use crate::committee::{Attestation, Certificate, Committee, MemberIndex, Payload, Signatures, Signer};
 use crate::pbft::messages::{
     CarriedOver, Choice, Message, NEW_VIEW_TAG, NewView, Phase, View, ViewChange, Vote,
@@ -25,6 +24,8 @@ pub(super) struct Liar {
     lies: Vec<Fault>,
     /// The lie of the moment; none now and then.
     now: Option<Fault>,
+    /// Another valid payload than this one.
+    another: fn(&Payload) -> Payload,
     /// Members on the one side of whatever it does.
     side: u64,
     /// The other body that it proposed beside its own.
@@ -53,13 +54,19 @@ pub(super) const LIES: &[Fault] = &[
 ];
 
 impl Liar {
-    pub(super) fn new(signer: Signer, committee: Committee, swarm: &Swarm) -> Self {
+    pub(super) fn new(
+        signer: Signer,
+        committee: Committee,
+        swarm: &Swarm,
+        another: fn(&Payload) -> Payload,
+    ) -> Self {
         let lies = LIES.iter().copied().filter(|lie| swarm.has(*lie)).collect();
         Self {
             signer,
             committee,
             lies,
             now: None,
+            another,
             side: 0,
             doubles: BTreeMap::new(),
             stale: Vec::new(),
@@ -139,7 +146,7 @@ impl Liar {
     fn double(&mut self, message: Message) -> Message {
         match message {
             Message::PrePrepare { vote, body: Some(body) } => {
-                let other = other_body(&body);
+                let other = (self.another)(&body);
                 self.doubles.insert(body.digest(), other.digest());
                 let choice = Choice { digest: Some(other.digest()), ..vote.choice };
                 Message::PrePrepare { vote: self.vote(Phase::PrePrepare, choice), body: Some(other) }
@@ -305,12 +312,6 @@ impl Liar {
             _ => bodies[at] = Bytes::from_static(b"no payload at all, far from it"),
         }
     }
-}
-
-fn other_body(body: &Payload) -> Payload {
-    let known = transfers(body.bytes()).unwrap_or_default();
-    let kept = known.len() / 2;
-    payload(UnixMillis(body.time().0 + 1), 99, &known[..kept])
 }
 
 fn spoil_signatures(signatures: &Signatures, random: &mut Random) -> Signatures {

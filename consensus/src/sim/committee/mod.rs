@@ -1,11 +1,14 @@
 //! The world of a committee under PBFT: members, of whom some lie, clients, an observer and an auditor.
 //!
-//! The replicas, their journals and the signatures are real; the ledger is a model ([`ledger`]). A run has a
+//! The replicas and the signatures are real; what lies below them is a model ([`model`]), or the real ledger
+//! and logs that `testnet` brings ([`application`]). A run has a
 //! safety phase in which anything goes, then a random quorum of honest members is healed and the rest is left
 //! without power, then every transaction must be executed within A6's bound, (f+1)·T_cap + 8Δ. With more
 //! liars than the committee survives, agreement may break, but then the auditor must name f + 1 of them.
 
+pub mod application;
 mod auditor;
+mod books;
 mod chaos;
 #[cfg(feature = "mutants")]
 mod drills;
@@ -13,6 +16,7 @@ mod drive;
 pub mod figures;
 mod ledger;
 mod liar;
+mod model;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod observer;
@@ -24,15 +28,15 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
 use synod_types::{Epoch, Height, SecretKey, Slot, UnixMillis};
 
+use self::application::{Chain, Node};
 use self::auditor::Auditor;
 use self::figures::Meter;
-use self::ledger::{ACCOUNTS, ModelValidity, Transfer};
 use self::liar::Liar;
+use self::model::ModelChain;
 use self::observer::Observer;
 use self::process::Process;
 use self::twins::Script;
@@ -80,7 +84,7 @@ struct Envelope {
 }
 
 /// What happens in the world.
-enum Event {
+enum Event<T> {
     Deliver { from: u8, to: u8, envelope: Rc<Envelope> },
     Wake { process: u8, run: u32 },
     JournalSynced { process: u8, run: u32 },
@@ -89,7 +93,7 @@ enum Event {
     AskNext { process: u8, run: u32 },
     Restart { process: u8 },
     Submit,
-    Arrive { process: u8, transfer: Transfer },
+    Arrive { process: u8, transaction: T },
     Chaos,
     Mend(Vec<(usize, usize)>),
     Minds,
@@ -99,17 +103,19 @@ enum Event {
 }
 
 /// One run.
-struct World {
+struct World<C: Chain> {
+    chain: C,
+    seed: u64,
     committee: Committee,
     limits: Limits,
     random: Random,
     swarm: Swarm,
     timing: Timing,
-    scheduler: Scheduler<Event>,
+    scheduler: Scheduler<Event<C::Transaction>>,
     network: Network,
     trace: Trace,
     /// Member i is process i; the twin of a lying member comes after all members.
-    processes: Vec<Process>,
+    processes: Vec<Process<C::Node>>,
     /// Which processes hear which copy of a twin, as bits: [the original, the copy].
     twins: Option<(usize, [u64; 2])>,
     inputs: VecDeque<(usize, Input<Pbft>)>,
@@ -117,9 +123,7 @@ struct World {
     auditor: Auditor,
     coverage: BTreeMap<&'static str, u64>,
     violation: Option<Violation>,
-    /// Each sender's next nonce.
-    nonces: [u32; ACCOUNTS],
-    submitted: BTreeMap<Transfer, Time>,
+    submitted: BTreeMap<C::Transaction, Time>,
     healed_at: Option<Time>,
     /// The primary is cut off until then.
     isolated_until: Time,
@@ -134,9 +138,14 @@ struct World {
     meter: Option<Meter>,
 }
 
-/// Runs one seed.
+/// Runs one seed on the model.
 pub fn run(options: &Options) -> Report {
-    let mut world = World::new(options);
+    run_on::<ModelChain>(options)
+}
+
+/// Runs one seed on some chain.
+pub fn run_on<C: Chain>(options: &Options) -> Report {
+    let mut world = World::<C>::new(options);
     let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).err();
     if let Some(cause) = panicked {
         let text = cause.downcast_ref::<String>().cloned();
@@ -146,10 +155,14 @@ pub fn run(options: &Options) -> Report {
     world.report(options)
 }
 
-/// A committee of `members` keys that everybody knows.
-pub(super) fn known_committee(members: usize) -> (Committee, Vec<Signer>) {
-    let keys: Vec<SecretKey> =
-        (0..members).map(|index| SecretKey::from_seed(&[index as u8 + 1; 32])).collect();
+/// Keys that everybody knows.
+fn known_keys(members: usize) -> Vec<SecretKey> {
+    (0..members).map(|index| SecretKey::from_seed(&[index as u8 + 1; 32])).collect()
+}
+
+/// A committee of so many of them, on the chain of this name.
+pub(super) fn known_committee(genesis: B256, members: usize) -> (Committee, Vec<Signer>) {
+    let keys = known_keys(members);
     let record = EpochRecord {
         epoch: Epoch(0),
         ordering: Pbft::NAME.to_owned(),
@@ -157,29 +170,29 @@ pub(super) fn known_committee(members: usize) -> (Committee, Vec<Signer>) {
         base: Height(0),
         members: keys.iter().map(|key| Member { key: key.public(), incarnation: 0 }).collect(),
     };
-    let committee = Committee::new(B256::repeat_byte(5), record).expect("four to sixteen distinct keys");
+    let committee = Committee::new(genesis, record).expect("four to sixteen distinct keys");
     let signers = keys.into_iter().filter_map(|key| Signer::new(&committee, key)).collect();
     (committee, signers)
 }
 
 /// Small bounds, so that runs reach them.
-fn limits(timing: Timing) -> Limits {
+fn limits(timing: Timing, transaction_bytes: usize) -> Limits {
     let is_unbounded = matches!(timing, Timing::UnknownBound | Timing::Asynchronous);
     Limits {
         timeout_cap_ms: if is_unbounded { u64::MAX } else { TIMEOUT_CAP_MS },
         in_flight: 6,
         window: 12,
-        batch_bytes: 1_040,
+        batch_bytes: 65 * transaction_bytes,
         batch_transactions: 8,
-        eager_bytes: 48,
+        eager_bytes: 3 * transaction_bytes as u64,
         retained_slots: 6,
-        retained_bytes: 4_000,
-        journal_bytes: 20_000,
+        retained_bytes: 250 * transaction_bytes,
+        journal_bytes: 1_250 * transaction_bytes,
         ..Limits::default()
     }
 }
 
-impl World {
+impl<C: Chain> World<C> {
     fn new(options: &Options) -> Self {
         let mut random = Random::new(options.seed);
         let drawn = *random.pick(&[4, 4, 4, 5, 6, 7]).expect("not empty");
@@ -189,12 +202,16 @@ impl World {
         let drawn = Swarm::draw(&mut random, &options.without, Fault::is_of_committees);
         let drawn = options.only.as_ref().map_or(drawn, |only| Swarm::only(only));
         let swarm = if timing == Timing::Synchronous { drawn.without(chaos::OF_THE_NETWORK) } else { drawn };
-        let (committee, signers) = known_committee(count);
+        let keys: Vec<_> = known_keys(count).iter().map(SecretKey::public).collect();
+        let chain = C::begin(&keys);
+        let (committee, signers) = known_committee(chain.genesis(), count);
         let liars = random.between(0, committee.faults() as u64) as usize;
         let liars = options.byzantine.unwrap_or(liars).min(count);
         let network = Network::new(count + 1, &swarm, &mut random);
         let mut world = Self {
-            limits: limits(timing),
+            limits: limits(timing, C::TRANSACTION_BYTES),
+            chain,
+            seed: options.seed,
             observer: Observer::default(),
             auditor: Auditor::default(),
             committee,
@@ -208,7 +225,6 @@ impl World {
             inputs: VecDeque::new(),
             coverage: BTreeMap::new(),
             violation: None,
-            nonces: [0; ACCOUNTS],
             submitted: BTreeMap::new(),
             healed_at: None,
             isolated_until: Time(0),
@@ -232,17 +248,19 @@ impl World {
         let slow = self.swarm.has(Fault::SlowDisk);
         for (index, signer) in signers.iter().enumerate() {
             let liar = lying.contains(&index);
-            let liar = liar.then(|| Liar::new(signer.clone(), self.committee.clone(), &self.swarm));
+            let liar = liar.then(|| self.liar(signer, &self.swarm));
             let sync_us =
                 if slow { self.random.between(5_000, 300_000) } else { self.random.between(100, 4_000) };
-            self.processes.push(Process::new(signer.clone(), liar, sync_us));
+            let node = self.chain.open(self.seed << 8 | index as u64);
+            self.processes.push(Process::new(signer.clone(), liar, node, sync_us));
         }
         if let Some(first) = lying.first().copied().filter(|_| self.swarm.has(Fault::Twins)) {
             // Both copies follow the protocol; what they do together does not.
             for twin in [first, self.processes.len()] {
                 let signer = signers[first].clone();
-                let honest = Liar::new(signer.clone(), self.committee.clone(), &Swarm::only(&[]));
-                let process = Process::new(signer, Some(honest), 1_000);
+                let honest = self.liar(&signer, &Swarm::only(&[]));
+                let node = self.chain.open(self.seed << 8 | twin as u64);
+                let process = Process::new(signer, Some(honest), node, 1_000);
                 if twin == first { self.processes[first] = process } else { self.processes.push(process) }
             }
             self.twins = Some((first, [u64::MAX; 2]));
@@ -258,11 +276,15 @@ impl World {
         self.scheduler.schedule(now.plus_ms(5), Event::Submit);
     }
 
+    fn liar(&self, signer: &Signer, swarm: &Swarm) -> Liar {
+        Liar::new(signer.clone(), self.committee.clone(), swarm, C::double)
+    }
+
     fn config(&self, process: usize) -> Config {
         Config {
             committee: self.committee.clone(),
             signer: self.processes[process].signer.clone(),
-            validity: Arc::new(ModelValidity),
+            validity: self.chain.validity(),
             limits: self.limits.clone(),
         }
     }
@@ -285,7 +307,7 @@ impl World {
         self.is_over || broken_ms.is_some_and(|at_ms| self.scheduler.now().0 / 1000 >= at_ms + wait_ms)
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: Event<C::Transaction>) {
         match event {
             Event::Deliver { from, to, envelope } => self.deliver(from, to, &envelope),
             Event::Wake { process, run } => self.wake(process, run),
@@ -299,7 +321,7 @@ impl World {
             }
             Event::Restart { process } => self.restart(process.into()),
             Event::Submit => self.submit(),
-            Event::Arrive { process, transfer } => self.arrive(process.into(), transfer),
+            Event::Arrive { process, transaction } => self.arrive(process.into(), &transaction),
             Event::Chaos => self.chaos(),
             Event::Mend(directions) => self.mend(&directions),
             Event::Minds => self.change_minds(),
@@ -349,7 +371,7 @@ impl World {
             self.coverage.insert("members proven to lie", named.len() as u64);
         }
         let honest = self.processes.iter().filter(|process| process.is_honest());
-        let heights = honest.map(|process| process.ledger.length());
+        let heights = honest.map(|process| process.node.length());
         let blocks = heights.max().unwrap_or(0);
         let events = self.trace.events();
         let virtual_ms = self.scheduler.now().0 / 1000;

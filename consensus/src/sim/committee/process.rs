@@ -1,20 +1,17 @@
-//! One process of the simulation: a replica, its ledger, journal, clock and pool; honest, or a liar's.
+//! One process of the simulation: a replica, the node below it, its clock; honest, or a liar's.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use alloy_primitives::B256;
 use synod_types::{BlockHash, Position, Slot, UnixMillis};
 
-use super::ledger::{ModelLedger, Transfer};
+use super::application::Node;
 use super::liar::Liar;
 use super::sync::Fetching;
 use crate::committee::{MemberIndex, Signer};
-use crate::journal::Durable;
 use crate::pbft::messages::Choice;
-use crate::pbft::{Config, Pbft, Record, View};
+use crate::pbft::{Config, Pbft, View};
 use crate::random::Random;
 use crate::replica::Replica;
-use crate::sim::journal::ModelJournal;
 use crate::time::Time;
 
 /// What the process has said, and must remember (A10).
@@ -31,7 +28,7 @@ pub(super) struct Sent {
 }
 
 /// One process.
-pub(super) struct Process {
+pub(super) struct Process<N> {
     pub(super) member: MemberIndex,
     /// `None` for a member that lost its disk: it follows and does not vote.
     pub(super) signer: Option<Signer>,
@@ -39,8 +36,7 @@ pub(super) struct Process {
     pub(super) liar: Option<Liar>,
     /// `None` while it is down.
     pub(super) replica: Option<Replica<Pbft>>,
-    pub(super) ledger: ModelLedger,
-    pub(super) journal: ModelJournal<Record>,
+    pub(super) node: N,
     /// Milliseconds ahead of true time.
     pub(super) clock_ms: i64,
     /// Counts restarts: events of an earlier life are void.
@@ -52,24 +48,17 @@ pub(super) struct Process {
     pub(super) written: VecDeque<(Position, BlockHash)>,
     pub(super) syncing: Option<usize>,
     pub(super) fetching: Option<Fetching>,
-    /// Transactions that are not in a block here, and since when.
-    pub(super) pool: BTreeMap<Transfer, Time>,
-    /// Those that are in a proposal of its own.
-    pub(super) offered: BTreeSet<Transfer>,
-    /// What is in each of them.
-    pub(super) offers: BTreeMap<B256, Vec<Transfer>>,
     pub(super) sent: Sent,
 }
 
-impl Process {
-    pub(super) fn new(signer: Signer, liar: Option<Liar>, sync_us: u64) -> Self {
+impl<N: Node> Process<N> {
+    pub(super) fn new(signer: Signer, liar: Option<Liar>, node: N, sync_us: u64) -> Self {
         Self {
             member: signer.index(),
             signer: Some(signer),
             liar,
             replica: None,
-            ledger: ModelLedger::default(),
-            journal: ModelJournal::default(),
+            node,
             clock_ms: 0,
             run: 0,
             wake: None,
@@ -78,9 +67,6 @@ impl Process {
             written: VecDeque::new(),
             syncing: None,
             fetching: None,
-            pool: BTreeMap::new(),
-            offered: BTreeSet::new(),
-            offers: BTreeMap::new(),
             sent: Sent::default(),
         }
     }
@@ -90,52 +76,19 @@ impl Process {
     }
 
     pub(super) fn start(&mut self, config: Config, seed: u64, now: Time, wall: UnixMillis) {
-        let proof = Durable::proven_by(&self.journal);
-        let records = self.journal.records();
+        let (proof, records) = (self.node.proof(), self.node.records());
         self.run += 1;
         self.wake = None;
-        let history = self.ledger.history();
+        let history = self.node.history();
         self.replica = Some(Replica::recover(config, records, history, &proof, seed, now, wall));
     }
 
     pub(super) fn power_cut(&mut self, random: &mut Random) {
         self.replica = None;
         self.run += 1;
-        self.journal.power_cut(random);
-        self.ledger.power_cut(random);
+        self.node.power_cut(random);
         self.written.clear();
         self.syncing = None;
         self.fetching = None;
-        self.offered.clear();
-    }
-
-    /// The transactions that a block could take now, in order: each sender's, by nonce.
-    pub(super) fn executable(&self) -> Vec<(Transfer, Time)> {
-        let mut next = self.ledger.state().nonces;
-        let mut found = Vec::new();
-        // Ordered by sender, then nonce.
-        for (transfer, since) in &self.pool {
-            let expected = &mut next[usize::from(transfer.from)];
-            if transfer.nonce == *expected {
-                *expected += 1;
-                found.push((*transfer, *since));
-            }
-        }
-        found
-    }
-
-    /// Drops from the pool what the chain has overtaken.
-    pub(super) fn clean_pool(&mut self) {
-        let nonces = self.ledger.state().nonces;
-        let is_over = |transfer: &Transfer| transfer.nonce < nonces[usize::from(transfer.from)];
-        self.pool.retain(|transfer, _| !is_over(transfer));
-        self.offered.retain(|transfer| !is_over(transfer));
-    }
-
-    /// A payload of ours was given up.
-    pub(super) fn take_back(&mut self, transfers: &[Transfer]) {
-        for transfer in transfers {
-            self.offered.remove(transfer);
-        }
     }
 }

@@ -4,6 +4,7 @@
 use alloy_primitives::Bytes;
 use synod_types::Slot;
 
+use super::application::{Chain, Node};
 use super::{Event, Packet, World};
 use crate::committee::{Certificate, Outcome};
 use crate::protocol::{Input, Peer};
@@ -23,7 +24,7 @@ pub(super) struct Fetching {
     is_writing: bool,
 }
 
-impl World {
+impl<C: Chain> World<C> {
     pub(super) fn begin_fetch(&mut self, at: usize, goal: Certificate) {
         let asked = self.random.next_u64();
         self.processes[at].fetching = Some(Fetching { goal, asked, until: Time(0), is_writing: false });
@@ -41,7 +42,7 @@ impl World {
         fetching.asked = fetching.asked.wrapping_add(1);
         fetching.until = now.plus_ms(ANSWER_MS);
         let peer = fetching.asked % members;
-        let from = process.ledger.length() + 1;
+        let from = process.node.length() + 1;
         let event = Event::AskNext { process: at as u8, run: process.run };
         self.scheduler.schedule(now.plus_ms(ANSWER_MS), event);
         self.transmit(at, Peer(peer), Packet::AskBlocks { from: Slot(from) });
@@ -49,7 +50,7 @@ impl World {
 
     /// Serves what is durable here; a liar changes it.
     pub(super) fn serve_blocks(&mut self, at: usize, to: Peer, from: Slot) {
-        let mut bodies = self.processes[at].ledger.bodies_from(from.0);
+        let mut bodies = self.processes[at].node.blocks_from(from.0);
         if let Some(liar) = &mut self.processes[at].liar {
             liar.spoil_blocks(&mut bodies, &mut self.random);
         }
@@ -60,25 +61,18 @@ impl World {
         let process = &mut self.processes[at];
         let Some(fetching) = process.fetching.as_mut().filter(|known| !known.is_writing) else { return };
         let goal = fetching.goal.statement;
-        let missing = goal.position.slot.0.saturating_sub(process.ledger.length()) as usize;
-        if from.0 != process.ledger.length() + 1 || bodies.len() < missing || missing == 0 {
+        let missing = goal.position.slot.0.saturating_sub(process.node.length()) as usize;
+        if from.0 != process.node.length() + 1 || bodies.len() < missing || missing == 0 {
             return;
         }
-        let mut trial = process.ledger.clone();
-        let are_valid =
-            bodies[..missing].iter().all(|body| body.is_empty() || super::ledger::transfers(body).is_some());
-        if !are_valid {
-            return self.count("lying sync seen through");
-        }
-        let last = bodies[..missing].iter().map(|body| trial.append(body)).last();
-        if last != Some(goal.block_hash) {
+        if !process.node.install(&bodies[..missing], goal.block_hash) {
             return self.count("lying sync seen through");
         }
         fetching.is_writing = true;
-        process.ledger = trial;
         let event = Event::Installed { process: at as u8, run: process.run };
         self.scheduler.schedule(self.scheduler.now().plus_us(process.sync_us), event);
         self.count("blocks fetched");
+        self.ask_node(at);
     }
 
     /// The fetched blocks are durable.
@@ -88,7 +82,7 @@ impl World {
             return;
         }
         let Some(fetching) = process.fetching.take() else { return };
-        process.ledger.sync();
+        process.node.sync_blocks();
         let statement = fetching.goal.statement;
         for slot in 1..=statement.position.slot.0 {
             self.check_block(at, slot);

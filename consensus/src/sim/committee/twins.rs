@@ -6,6 +6,8 @@
 //! the first round lasts: until proposals, prepares or commits are on their way, or until views have failed.
 //! After the rounds everybody hears everybody, and every rule of an ordinary run holds, progress included.
 
+use super::application::Chain;
+use super::model::ModelChain;
 use super::{World, known_committee};
 use crate::sim::report::{Options, Report, Timing};
 use crate::sim::scheduler::Scheduler;
@@ -46,14 +48,14 @@ pub fn run_case(case: u64) -> Report {
         only: Some(Vec::new()),
         ..Options::pbft(case)
     };
-    let mut world = World::scripted(&options, member, script);
+    let mut world = World::<ModelChain>::scripted(&options, member, script);
     world.run();
     let mut report = world.report(&options);
     report.command = format!("synod sim --protocol pbft --twins --case {case}");
     report
 }
 
-impl World {
+impl<C: Chain> World<C> {
     fn scripted(options: &Options, member: usize, script: Script) -> Self {
         let mut world = Self::new(options);
         world.scheduler = Scheduler::default();
@@ -61,7 +63,7 @@ impl World {
         world.script = Some(script);
         world.swarm = crate::sim::Swarm::only(&[crate::sim::Fault::Twins]);
         world.network.slow_down(MEAN_US);
-        let (_, signers) = known_committee(MEMBERS);
+        let (_, signers) = known_committee(world.chain.genesis(), MEMBERS);
         world.populate(&signers, &[member]);
         for process in &mut world.processes {
             process.sync_us = 100;

@@ -1,0 +1,262 @@
+//! The model behind [`super::application`]: eight accounts, a journal in memory, a pool by sender and nonce.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use alloy_primitives::{B256, Bytes};
+use synod_types::{BlockHash, PublicKey, UnixMillis};
+
+use super::application::{Chain, Node, Waiting, Wanted};
+use super::books::Books;
+use super::ledger::{ACCOUNTS, ModelLedger, ModelValidity, TRANSFER, Transfer, payload, transfers};
+use crate::committee::{Certificate, History, Payload, Validity};
+use crate::journal::{Durable, Frame};
+use crate::pbft::Record;
+use crate::random::Random;
+use crate::sim::journal::ModelJournal;
+use crate::sim::ledger::Complaint;
+use crate::time::Time;
+
+/// The model's name in what is signed.
+pub(super) const GENESIS: B256 = B256::repeat_byte(5);
+
+/// The chain of a run on the model.
+pub(super) struct ModelChain {
+    books: Rc<RefCell<Books>>,
+    /// Each sender's next nonce.
+    nonces: [u32; ACCOUNTS],
+}
+
+/// One member's node.
+#[derive(Clone)]
+pub(super) struct ModelNode {
+    books: Rc<RefCell<Books>>,
+    ledger: ModelLedger,
+    journal: ModelJournal<Record>,
+    /// Transactions that are not in a block here, and since when.
+    pool: BTreeMap<Transfer, Time>,
+    /// Those that are in a proposal of its own.
+    offered: BTreeSet<Transfer>,
+    /// What is in each of them.
+    offers: BTreeMap<B256, Vec<Transfer>>,
+    complaint: Option<Complaint>,
+}
+
+impl Chain for ModelChain {
+    type Node = ModelNode;
+    type Transaction = Transfer;
+    const TRANSACTION_BYTES: usize = TRANSFER;
+
+    fn begin(_: &[PublicKey]) -> Self {
+        Self { books: Rc::default(), nonces: [0; ACCOUNTS] }
+    }
+
+    fn genesis(&self) -> B256 {
+        GENESIS
+    }
+
+    fn validity(&self) -> Arc<dyn Validity> {
+        Arc::new(ModelValidity)
+    }
+
+    fn open(&self, _: u64) -> ModelNode {
+        ModelNode {
+            books: Rc::clone(&self.books),
+            ledger: ModelLedger::default(),
+            journal: ModelJournal::default(),
+            pool: BTreeMap::new(),
+            offered: BTreeSet::new(),
+            offers: BTreeMap::new(),
+            complaint: None,
+        }
+    }
+
+    fn wish(&mut self, _: &[&ModelNode], _: Time, random: &mut Random) -> Option<Transfer> {
+        let from = random.below(ACCOUNTS as u64) as u8;
+        let to = random.below(ACCOUNTS as u64) as u8;
+        let nonce = self.nonces[usize::from(from)];
+        self.nonces[usize::from(from)] += 1;
+        let amount = random.between(0, 2) as u16;
+        let transfer = Transfer { from, nonce, to, amount };
+        self.books.borrow_mut().submit(transfer);
+        Some(transfer)
+    }
+
+    fn double(known: &Payload) -> Payload {
+        let transfers = transfers(known.bytes()).unwrap_or_default();
+        let kept = transfers.len() / 2;
+        payload(UnixMillis(known.time().0 + 1), 99, &transfers[..kept])
+    }
+}
+
+impl ModelNode {
+    /// The transactions that a block could take now, in order: each sender's, by nonce.
+    fn executable(&self) -> Vec<(Transfer, Time)> {
+        let mut next = self.ledger.state().nonces;
+        let mut found = Vec::new();
+        // Ordered by sender, then nonce.
+        for (transfer, since) in &self.pool {
+            let expected = &mut next[usize::from(transfer.from)];
+            if transfer.nonce == *expected {
+                *expected += 1;
+                found.push((*transfer, *since));
+            }
+        }
+        found
+    }
+
+    /// Drops from the pool what the chain has overtaken.
+    fn clean_pool(&mut self) {
+        let nonces = self.ledger.state().nonces;
+        let is_over = |transfer: &Transfer| transfer.nonce < nonces[usize::from(transfer.from)];
+        self.pool.retain(|transfer, _| !is_over(transfer));
+        self.offered.retain(|transfer| !is_over(transfer));
+    }
+
+    fn check_tip(&mut self) {
+        let slot = self.ledger.length();
+        let Some(block) = self.ledger.block(slot) else { return };
+        let parent = self.ledger.block(slot - 1).map(|block| block.hash).unwrap_or_default();
+        if let Err(complaint) = self.books.borrow_mut().compare(parent, block, self.ledger.state()) {
+            self.complaint.get_or_insert(complaint);
+        }
+    }
+}
+
+impl Node for ModelNode {
+    type Transaction = Transfer;
+
+    fn records(&self) -> Vec<Record> {
+        self.journal.records()
+    }
+
+    fn proof(&self) -> Durable {
+        Durable::proven_by(&self.journal)
+    }
+
+    fn write(&mut self, frame: Frame<Record>) {
+        self.journal.write(frame);
+    }
+
+    fn sync_votes(&mut self) -> Durable {
+        self.journal.sync()
+    }
+
+    fn lose_unsynced_votes(&mut self) {
+        self.journal.lose_unsynced();
+    }
+
+    fn history(&self) -> History {
+        self.ledger.history()
+    }
+
+    fn length(&self) -> u64 {
+        self.ledger.length()
+    }
+
+    fn hash_at(&self, slot: u64) -> Option<BlockHash> {
+        self.ledger.block(slot).map(|block| block.hash)
+    }
+
+    fn append(&mut self, body: &Bytes) -> Result<BlockHash, String> {
+        let hash = self.ledger.append(body);
+        self.check_tip();
+        Ok(hash)
+    }
+
+    fn sync_blocks(&mut self) {
+        self.ledger.sync();
+    }
+
+    fn store_certificate(&mut self, certificate: Certificate) {
+        self.ledger.store_certificate(certificate);
+    }
+
+    fn blocks_from(&self, slot: u64) -> Vec<Bytes> {
+        self.ledger.bodies_from(slot)
+    }
+
+    fn install(&mut self, blocks: &[Bytes], goal: BlockHash) -> bool {
+        if !blocks.iter().all(|body| body.is_empty() || transfers(body).is_some()) {
+            return false;
+        }
+        let mut trial = self.ledger.clone();
+        let last = blocks.iter().map(|body| trial.append(body)).last();
+        if last != Some(goal) {
+            return false;
+        }
+        for body in blocks {
+            self.ledger.append(body);
+            self.check_tip();
+        }
+        true
+    }
+
+    fn power_cut(&mut self, random: &mut Random) {
+        self.journal.power_cut(random);
+        self.ledger.power_cut(random);
+        self.offered.clear();
+        self.check_tip();
+    }
+
+    fn after_power_cut(&self, random: &mut Random) -> Self {
+        let mut left = self.clone();
+        left.power_cut(random);
+        left
+    }
+
+    fn forget_votes(&mut self) {
+        self.journal = ModelJournal::default();
+    }
+
+    fn wipe(&mut self) {
+        self.journal = ModelJournal::default();
+        self.ledger = ModelLedger::default();
+    }
+
+    fn hear(&mut self, transfer: &Transfer, now: Time) {
+        self.pool.entry(*transfer).or_insert(now);
+    }
+
+    fn is_over(&self, transfer: &Transfer) -> bool {
+        transfer.nonce < self.ledger.state().nonces[usize::from(transfer.from)]
+    }
+
+    fn waiting(&mut self) -> Waiting {
+        self.clean_pool();
+        let waiting = self.executable();
+        let oldest_since = waiting.iter().map(|(_, since)| *since).min();
+        let free = waiting.iter().filter(|(transfer, _)| !self.offered.contains(transfer)).count();
+        Waiting { oldest_since, bytes: (free * TRANSFER) as u64 }
+    }
+
+    fn assemble(&mut self, wanted: Wanted) -> Option<Payload> {
+        let free = self.executable().into_iter().map(|(transfer, _)| transfer);
+        let free = free.filter(|transfer| !self.offered.contains(transfer));
+        let free = free.filter(|transfer| !wanted.censors || transfer.from != 0);
+        let chosen: Vec<_> = free.take(wanted.max_transactions).collect();
+        if chosen.is_empty() {
+            return None;
+        }
+        self.offered.extend(chosen.iter().copied());
+        let offer = payload(wanted.wall, wanted.salt, &chosen);
+        self.offers.insert(offer.digest(), chosen);
+        Some(offer)
+    }
+
+    fn abandoned(&mut self, digest: B256) {
+        for transfer in self.offers.remove(&digest).unwrap_or_default() {
+            self.offered.remove(&transfer);
+        }
+    }
+
+    fn complaint(&mut self) -> Option<Complaint> {
+        self.complaint.take()
+    }
+
+    fn happened(&mut self) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
