@@ -82,6 +82,14 @@ impl Context {
         Ok(locate_all(&self.rpc, &self.home()?)?.into_iter().map(Node::new).collect())
     }
 
+    /// The nodes that were named, none when nobody named one.
+    ///
+    /// # Errors
+    /// As [`Context::nodes`].
+    pub(crate) fn named_nodes(&self) -> Outcome<Vec<Node>> {
+        if self.rpc.iter().all(String::is_empty) { Ok(Vec::new()) } else { self.nodes() }
+    }
+
     /// A node that answers and is of the wallet's network, which is pinned now if it is the first.
     ///
     /// # Errors

@@ -146,6 +146,17 @@ fn is_zombie(pid: i32) -> bool {
     stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }
 
+/// Processor time that a process has taken, in itself and in the system; none when there is no such process.
+pub fn cpu_time(pid: i32) -> Option<Duration> {
+    // Linux counts in hundredths of a second for programs, whatever its own clock does.
+    const TICK_MS: u64 = 10;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, which stands in brackets, may hold anything.
+    let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some(Duration::from_millis((ticks(11)? + ticks(12)?) * TICK_MS))
+}
+
 /// Whether `/ready` answers 200.
 pub fn is_ready(endpoint: &Endpoint) -> bool {
     let Some(address) = endpoint.web.strip_prefix("http://").and_then(|text| text.parse().ok()) else {

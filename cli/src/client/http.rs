@@ -55,7 +55,21 @@ impl Url {
         self.connect().is_ok()
     }
 
-    fn connect(&self) -> std::io::Result<TcpStream> {
+    /// The host and the port.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The path, which begins with a slash.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub(crate) fn connect(&self) -> std::io::Result<TcpStream> {
         let mut last = ErrorKind::NotFound.into();
         for address in self.authority.to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {

@@ -2,11 +2,13 @@
 //!
 //! Every figure comes from the shipped code. What depends on the disk prints the disk's own sync time beside it.
 
+mod load;
 mod mine;
 mod node;
+mod transfers;
 mod vm;
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -20,7 +22,9 @@ use crate::failure::{Failure, Outcome};
 
 /// Measure the parts on this machine
 #[derive(Debug, Subcommand)]
-#[command(after_help = "Examples:\n  synod bench mine\n  synod bench apply --accounts 100000 --json")]
+#[command(
+    after_help = "Examples:\n  synod bench mine\n  synod bench apply --accounts 100000 --json\n  synod bench transfers --rate 10000 --for 60"
+)]
 pub(crate) enum Bench {
     /// Signatures in batches
     #[command(after_help = "Example:\n  synod bench verify --batch 4096")]
@@ -70,6 +74,7 @@ pub(crate) enum Bench {
     Contracts(ContractBench),
     Mine(mine::MineBench),
     Node(node::NodeBench),
+    Transfers(transfers::Transfers),
 }
 
 #[derive(Debug, Args)]
@@ -148,6 +153,7 @@ impl Bench {
             Self::Log { bytes, commits, folder } => log(bytes, commits, folder)?,
             Self::Mine(bench) => bench.measure()?,
             Self::Node(bench) => bench.measure(&progress)?,
+            Self::Transfers(bench) => bench.measure(context, &progress)?,
         };
         drop(progress);
         context.output.result(&result);
@@ -171,7 +177,7 @@ impl Figures {
 }
 
 impl Display for Figures {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
     }
 }
@@ -190,6 +196,13 @@ impl Scratch {
         std::fs::create_dir_all(&path).map_err(|error| Failure::file(&path, &error))?;
         Ok(Self { path, ours })
     }
+
+    /// A disk in a folder of its own.
+    fn disk(&self, name: &str) -> Outcome<RealDisk> {
+        let path = self.path.join(name);
+        std::fs::create_dir_all(&path).map_err(|error| Failure::file(&path, &error))?;
+        RealDisk::open(&path).map_err(|error| Failure::failed("bench", error.to_string()))
+    }
 }
 
 impl Drop for Scratch {
@@ -198,6 +211,42 @@ impl Drop for Scratch {
             // What cannot be removed lies in the system's folder for temporary things.
             let _ = std::fs::remove_dir_all(&self.path);
         }
+    }
+}
+
+/// What the disk itself takes for a sync, in the folder of a bench.
+#[derive(Serialize)]
+struct DiskSync {
+    bytes: usize,
+    in_place: Micros,
+    growing: Micros,
+}
+
+impl DiskSync {
+    fn measure(scratch: &Scratch) -> Outcome<Self> {
+        let raw = scratch.disk("disk-alone")?;
+        let load = LogLoad { block_bytes: 16_384, commits: 1, raw_syncs: 100 };
+        let measured = synod_ledger::log::bench::measure(scratch.disk("disk-log")?, &raw, load)
+            .map_err(|error| Failure::failed("bench", error.to_string()))?;
+        for name in ["disk-alone", "disk-log"] {
+            // What stays lies beside the network's files, and does no harm there.
+            let _ = std::fs::remove_dir_all(scratch.path.join(name));
+        }
+        Ok(Self {
+            bytes: load.block_bytes,
+            in_place: measured.raw_in_place.into(),
+            growing: measured.raw_growing.into(),
+        })
+    }
+}
+
+impl Display for DiskSync {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "the disk's own sync of {} bytes in place p50 {} µs, p99 {} µs; of a growing file p50 {} µs",
+            self.bytes, self.in_place.p50, self.in_place.p99, self.growing.p50
+        )
     }
 }
 
@@ -278,7 +327,7 @@ struct LogResult {
     boot_ms: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 struct Micros {
     p50: u128,
     p90: u128,
@@ -299,12 +348,7 @@ impl From<Percentiles> for Micros {
 
 fn log(bytes: usize, commits: u32, folder: Option<PathBuf>) -> Outcome<Figures> {
     let scratch = Scratch::new(folder)?;
-    let disk = |name: &str| {
-        let path = scratch.path.join(name);
-        std::fs::create_dir_all(&path).map_err(|error| Failure::file(&path, &error))?;
-        RealDisk::open(&path).map_err(|error| Failure::failed("bench", error.to_string()))
-    };
-    let (log, raw) = (disk("log")?, disk("raw")?);
+    let (log, raw) = (scratch.disk("log")?, scratch.disk("raw")?);
     let load = LogLoad {
         block_bytes: bytes.clamp(1, 4 << 20),
         commits: commits.max(1),

@@ -1,0 +1,105 @@
+//! The network that a load runs on: one of the bench's own, made for it and deleted afterwards, or one that runs.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+use synod_testnet::folder::Endpoint;
+use synod_testnet::network::Testnet;
+use synod_testnet::plan::Options;
+use synod_testnet::process;
+use synod_types::genesis::Ordering;
+
+use crate::client::http::Url;
+use crate::client::interrupt;
+use crate::failure::{Failure, Outcome};
+
+/// Where the load goes.
+pub(crate) struct Network {
+    /// One address for each node that gets load.
+    pub(crate) nodes: Vec<Url>,
+    own: Option<Own>,
+}
+
+/// A network of the bench's own.
+struct Own {
+    testnet: Testnet,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Network {
+    /// Starts four members in a folder. They run this very binary.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub(crate) fn start(folder: &Path, ordering: Ordering, sync: bool) -> Outcome<Self> {
+        // From now on Ctrl-C must not leave processes behind.
+        interrupt::arm();
+        let synod = std::env::current_exe()
+            .map_err(|error| Failure::failed("bench", format!("this program cannot find itself: {error}")))?;
+        let testnet = Testnet::new(&synod, &folder.join("testnet"));
+        let options = Options {
+            nodes: 4,
+            ordering,
+            mining_threads: 0,
+            seed: None,
+            rpc_port: free_port()?,
+            p2p_port: free_port()?,
+            web_port: free_port()?,
+            getwork_port: free_port()?,
+            sync,
+            faults: false,
+            hash_rate: 1e6,
+            spacing_seconds: 2,
+            roomy: true,
+        };
+        let mut own = Own { testnet, endpoints: Vec::new() };
+        own.endpoints = own.testnet.up(&options).map_err(failed)?.endpoints.nodes;
+        let urls = own.endpoints.iter().map(|node| Url::parse(&node.rpc));
+        let nodes = urls.collect::<Result<_, _>>().map_err(|error| Failure::failed("bench", error))?;
+        Ok(Self { nodes, own: Some(own) })
+    }
+
+    /// One that runs.
+    pub(crate) fn running(nodes: Vec<Url>) -> Self {
+        interrupt::arm();
+        Self { nodes, own: None }
+    }
+
+    /// Processor time that each node has taken so far, with its name; nothing of processes that are not ours.
+    pub(crate) fn cpu(&self) -> Vec<(String, Duration)> {
+        let endpoints = self.own.iter().flat_map(|own| &own.endpoints);
+        let time = |node: &Endpoint| process::running_pid(node).and_then(process::cpu_time);
+        endpoints.map(|node| (node.name.clone(), time(node).unwrap_or_default())).collect()
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // What cannot be stopped or removed lies in a folder for temporary things.
+        let _ = self.testnet.remove();
+    }
+}
+
+/// A port that the system gives; the network takes what is free from there on.
+fn free_port() -> Outcome<u16> {
+    let address = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    address
+        .map(|address| address.port())
+        .map_err(|error| Failure::failed("bench", format!("the system gives no port: {error}")))
+}
+
+fn failed(error: synod_testnet::error::TestnetError) -> Failure {
+    Failure::failed("bench", format!("the network does not start: {error}"))
+}
+
+/// Ends the bench on Ctrl-C.
+///
+/// # Errors
+/// It was pressed.
+pub(crate) fn go_on() -> Outcome<()> {
+    if interrupt::flag().load(std::sync::atomic::Ordering::Relaxed) {
+        return Err(crate::client::CallError::Interrupted.into());
+    }
+    Ok(())
+}
