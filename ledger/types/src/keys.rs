@@ -23,6 +23,50 @@ impl PublicKey {
         compressed.is_some_and(|point| !point.is_weak() && point.to_bytes() == self.0)
             && !is_non_canonical(&self.0)
     }
+
+    /// What of that can be told from the bytes alone, without looking for the point: everything but whether there is
+    /// one. Where there is none no signature verifies either, so that this is enough beside a check of a signature.
+    pub fn is_encoded_as_an_owner(&self) -> bool {
+        !SMALL_ORDER.contains(&self.0) && !is_non_canonical(&self.0)
+    }
+}
+
+/// The canonical encodings of the eight points of small order.
+const SMALL_ORDER: [[u8; 32]; 8] = {
+    const ONE: [u8; 32] = ends(1, 0, 0);
+    const MINUS_ONE: [u8; 32] = ends(0xec, 0xff, 0x7f);
+    const EIGHTH: [u8; 32] = [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ];
+    const OTHER_EIGHTH: [u8; 32] = [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ];
+    [
+        ONE,
+        MINUS_ONE,
+        ends(0, 0, 0),
+        ends(0, 0, 0x80),
+        EIGHTH,
+        negative(EIGHTH),
+        OTHER_EIGHTH,
+        negative(OTHER_EIGHTH),
+    ]
+};
+
+/// Bytes with the first, the last and all between set.
+const fn ends(first: u8, between: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [between; 32];
+    bytes[0] = first;
+    bytes[31] = last;
+    bytes
+}
+
+/// The encoding of the point whose x has the other sign.
+const fn negative(mut bytes: [u8; 32]) -> [u8; 32] {
+    bytes[31] |= 0x80;
+    bytes
 }
 
 fn curve25519_point(bytes: &[u8; 32]) -> Option<ed25519_dalek::VerifyingKey> {
@@ -95,7 +139,8 @@ mod tests {
     #[test]
     fn cry_2_a_key_is_a_canonical_point_that_is_not_of_small_order() {
         let honest = (0..100).map(|seed| SecretKey::from_seed(&[seed; 32]).public());
-        assert!(honest.into_iter().all(|key| key.may_own_account()));
+        let mut honest = honest.into_iter();
+        assert!(honest.all(|key| key.may_own_account() && key.is_encoded_as_an_owner()));
         let small_orders = [
             "0100000000000000000000000000000000000000000000000000000000000000",
             "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
@@ -118,7 +163,22 @@ mod tests {
         }
         assert!(points > 10, "many of them decode: it is the rule that refuses them");
         for key in refused {
-            assert!(!key.may_own_account(), "{key}");
+            assert!(!key.may_own_account() && !key.is_encoded_as_an_owner(), "{key}");
         }
+    }
+
+    #[test]
+    fn cry_2_the_bytes_tell_as_much_as_the_point() {
+        let mut points = 0;
+        for number in 0..4_000_u32 {
+            let key = PublicKey(crate::hash::sha256(&[&number.to_be_bytes()]).0);
+            if curve25519_point(&key.0).is_some() {
+                points += 1;
+                assert_eq!(key.may_own_account(), key.is_encoded_as_an_owner(), "{key}");
+            } else {
+                assert!(!crate::signature::verify(&key, b"", &crate::Signature([0; 64])), "{key}");
+            }
+        }
+        assert!(points > 1_000, "half of all bytes are points");
     }
 }

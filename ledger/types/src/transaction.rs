@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
@@ -212,7 +213,7 @@ impl Transaction {
         if native.max_tip > native.max_fee {
             return Err(TransactionError::TipAboveFee { tip: native.max_tip, fee: native.max_fee });
         }
-        if !native.sender.may_own_account() {
+        if !native.sender.is_encoded_as_an_owner() {
             return Err(TransactionError::WeakKey);
         }
         let signed_bytes = native.signed_bytes(genesis);
@@ -259,14 +260,17 @@ impl UnverifiedTransaction {
         let Transaction::Native(signed) = &self.transaction;
         let sender = signed.transaction.sender_address();
         let id = TransactionId(sha256(&[&self.signed_bytes]));
-        VerifiedTransaction { transaction: self.transaction, id, sender }
+        VerifiedTransaction(Arc::new(Checked { transaction: self.transaction, id, sender }))
     }
 }
 
 /// A transaction whose signature was checked: the only kind that the pool and the ledger accept, so that
-/// each is checked once, at the door.
+/// each is checked once, at the door. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedTransaction {
+pub struct VerifiedTransaction(Arc<Checked>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Checked {
     transaction: Transaction,
     id: TransactionId,
     sender: Address,
@@ -275,28 +279,28 @@ pub struct VerifiedTransaction {
 impl VerifiedTransaction {
     /// The transaction.
     pub fn transaction(&self) -> &Transaction {
-        &self.transaction
+        &self.0.transaction
     }
 
     /// The native body. (Every kind that exists is native.)
     pub fn native(&self) -> &NativeTransaction {
-        let Transaction::Native(signed) = &self.transaction;
+        let Transaction::Native(signed) = &self.0.transaction;
         &signed.transaction
     }
 
     /// Its id.
     pub fn id(&self) -> TransactionId {
-        self.id
+        self.0.id
     }
 
     /// Who pays.
     pub fn sender(&self) -> Address {
-        self.sender
+        self.0.sender
     }
 
     /// The transaction, giving up the proof that it was checked.
     pub fn into_transaction(self) -> Transaction {
-        self.transaction
+        Arc::unwrap_or_clone(self.0).transaction
     }
 }
 

@@ -415,9 +415,7 @@ where
     }
 
     async fn submit(&self, transaction: Transaction) -> Result<SubmitView, Refusal> {
-        let door = self.door.clone();
-        let submitted = tokio::task::spawn_blocking(move || door.submit(transaction)).await;
-        match submitted.map_err(refusals::internal)? {
+        match self.door.submit(transaction).await {
             Ok(submitted) => Ok(SubmitView {
                 id: submitted.id,
                 outcome: SubmitOutcome::Pending,

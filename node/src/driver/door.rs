@@ -1,7 +1,8 @@
 //! The pool's door: where transactions come in, from clients and from gossip, and go out to peers.
 //!
 //! Each signature is checked once, here (CRY-1). What a client submits is in the pool log, synced, before
-//! the client hears that it is pending; then it is gossiped in batches of at most 64 KiB or 5 ms (P2P-2).
+//! the client hears that it is pending; submissions that come together share a check and a sync. Then they are
+//! gossiped in batches of at most 64 KiB or 5 ms (P2P-2).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,20 +10,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::Bytes;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, select};
 use synod_consensus::Time;
 use synod_ledger::execution::intrinsic_gas;
 use synod_ledger::state::{StateRead, View};
 use synod_types::codec;
 use synod_types::transaction::TransactionError;
 use synod_types::{Address, B256, Genesis, Height, Transaction, TransactionId, VerifiedTransaction};
+use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::ordering::{Demand, DemandBoard};
 use super::stop::Stop;
 use super::wire::TransactionDoor;
 use crate::mempool::journal::PoolLog;
-use crate::mempool::verify::{Busy, Verifier};
+use crate::mempool::verify::{Busy, Verdicts, Verifier};
 use crate::mempool::{
     AccountState, AccountView, BlockRoom, ChainRules, Changed, Insertion, NewTip, Origin, Pool, PoolLimits,
     Rejection, ResetReport, Tip,
@@ -36,6 +38,10 @@ const BATCH_AGE: Duration = Duration::from_millis(5);
 const OUTGOING: usize = 16_384;
 /// The largest gossiped batch, in bytes.
 const BATCH_LIMIT: usize = 256 * 1024;
+/// Submissions that may wait for the thread that takes them; more are refused as busy.
+const SUBMISSIONS: usize = 8_192;
+/// So many of them are taken at a time, with one sync.
+const GROUP: usize = 1_024;
 /// Ordering hears again of what waits after so many bytes more.
 const NEWS_BYTES: usize = 64 * 1024;
 
@@ -80,6 +86,15 @@ pub(super) struct Submitted {
     pub(super) replaced: Option<TransactionId>,
 }
 
+/// What became of one transaction at the pool.
+type Inserted = Result<(VerifiedTransaction, Insertion), Refused>;
+
+/// What a client hands in, and where the answer goes.
+struct Submission {
+    transaction: Transaction,
+    reply: oneshot::Sender<Result<Submitted, Refused>>,
+}
+
 /// The chain's end as the pool last heard of it.
 #[derive(Clone)]
 struct Head {
@@ -121,7 +136,7 @@ struct Told {
 /// The door; shared by everybody who knows transactions.
 pub(super) struct Door {
     pool: Mutex<Pool>,
-    log: Mutex<PoolLog>,
+    submissions: Sender<Submission>,
     head: Mutex<Head>,
     verifier: Verifier,
     outgoing: Sender<Bytes>,
@@ -162,8 +177,9 @@ impl Door {
     ///
     /// # Errors
     /// The system has no thread or randomness left.
-    pub(super) fn open(parts: Parts) -> std::io::Result<(Arc<Self>, JoinHandle<()>)> {
+    pub(super) fn open(parts: Parts) -> std::io::Result<(Arc<Self>, [JoinHandle<()>; 2])> {
         let (outgoing, batches) = crossbeam_channel::bounded(OUTGOING);
+        let (submissions, submitted) = crossbeam_channel::bounded(SUBMISSIONS);
         let genesis_hash = parts.genesis.hash();
         let tip = Tip { height: parts.height, base_fee: parts.next_base_fee };
         let rules = ChainRules::of(&parts.genesis, intrinsic_gas);
@@ -171,7 +187,7 @@ impl Door {
         let stop = parts.stop.clone();
         let door = Arc::new(Self {
             pool: Mutex::new(Pool::new(PoolLimits::default(), rules, tip)),
-            log: Mutex::new(parts.log),
+            submissions,
             head: Mutex::new(Head {
                 view: parts.view,
                 height: parts.height,
@@ -186,10 +202,14 @@ impl Door {
             clock: parts.clock,
             stop: parts.stop,
         });
-        let thread = std::thread::Builder::new()
+        let batches = std::thread::Builder::new()
             .name("batches".to_owned())
             .spawn(move || gossip_batches(&batches, &gossip, &stop))?;
-        Ok((door, thread))
+        let (taking, log) = (Arc::clone(&door), parts.log);
+        let submissions = std::thread::Builder::new()
+            .name("submissions".to_owned())
+            .spawn(move || taking.take_submissions(&submitted, log))?;
+        Ok((door, [batches, submissions]))
     }
 
     /// The pool, for reading and selecting.
@@ -206,60 +226,92 @@ impl Door {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a client's transaction: checked, in the pool, journalled. Blocks on the disk. Submitting again
-    /// what waits already changes nothing (RPC-4).
+    /// Takes a client's transaction: checked, in the pool, journalled. Submitting again what waits already changes
+    /// nothing (RPC-4). What comes together is checked together, and shares one sync.
     ///
     /// # Errors
     /// [`Refused`].
-    pub(super) fn submit(&self, transaction: Transaction) -> Result<Submitted, Refused> {
-        let bytes = Bytes::from(transaction.to_bytes());
-        let mut verdicts = self.verifier.verify(vec![transaction.clone()]);
-        let verified = verdicts.pop().expect("one verdict for each transaction")?;
-        let id = verified.id();
-        // Held from the pool to the disk: whoever submits the same meanwhile hears that it waits only when it is
-        // in the log.
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        let (is_new, replaced) = match self
-            .insert(verified, Origin::Local)
-            .map_err(|rejection| Refused::Pool { id, rejection: Box::new(rejection) })?
-        {
-            Insertion::Added { replaced, .. } => (true, replaced),
-            Insertion::Known { newly_local } => (newly_local, None),
-        };
-        if is_new {
-            self.journal(&mut log, &transaction)?;
-            drop(log);
-            self.gossip(bytes);
+    pub(super) async fn submit(&self, transaction: Transaction) -> Result<Submitted, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.submissions.try_send(Submission { transaction, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Busy(Busy),
+            TrySendError::Disconnected(_) => Refused::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(Refused::Stopping))
+    }
+
+    /// Takes submissions until the node stops. One thread does, from the pool to the disk: whoever submits the same
+    /// meanwhile hears that it waits only when it is in the log.
+    fn take_submissions(&self, submitted: &Receiver<Submission>, mut log: PoolLog) {
+        loop {
+            let first = select! {
+                recv(submitted) -> one => one,
+                recv(self.stop.signal()) -> _ => return,
+            };
+            let Ok(first) = first else { return };
+            let group = std::iter::once(first).chain(submitted.try_iter().take(GROUP - 1)).collect();
+            self.take_group(group, &mut log);
         }
-        Ok(Submitted { id, replaced })
+    }
+
+    fn take_group(&self, group: Vec<Submission>, log: &mut PoolLog) {
+        let (transactions, replies): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|one| (one.transaction, one.reply)).unzip();
+        let inserted = self.insert_all(self.verifier.verify(transactions), Origin::Local);
+        let is_new = |insertion: &Insertion| !matches!(insertion, Insertion::Known { newly_local: false });
+        let fresh = inserted.iter().flatten().filter(|(_, insertion)| is_new(insertion));
+        let fresh: Vec<Bytes> = fresh.map(|(verified, _)| verified.transaction().to_bytes().into()).collect();
+        let kept = if fresh.is_empty() { Ok(()) } else { self.journal(log, &fresh) };
+        if kept.is_ok() {
+            fresh.into_iter().for_each(|bytes| self.gossip(bytes));
+        }
+        for (reply, inserted) in replies.into_iter().zip(inserted) {
+            let answer = inserted.and_then(|(verified, insertion)| {
+                kept.as_ref().map_err(|_| Refused::Stopping)?;
+                let replaced = match insertion {
+                    Insertion::Added { replaced, .. } => replaced,
+                    Insertion::Known { .. } => None,
+                };
+                Ok(Submitted { id: verified.id(), replaced })
+            });
+            // The one who asked may have gone.
+            let _ = reply.send(answer);
+        }
     }
 
     /// Takes back what the pool log kept over a restart; what the chain has meanwhile is refused by its nonce.
     pub(super) fn restore(&self, transactions: Vec<Transaction>) -> usize {
-        let verdicts = self.verifier.verify(transactions);
-        let restored = verdicts
-            .into_iter()
-            .filter_map(Result::ok)
-            .filter(|verified| self.insert(verified.clone(), Origin::Local).is_ok());
-        restored.map(|verified| self.gossip(verified.transaction().to_bytes().into())).count()
+        let inserted = self.insert_all(self.verifier.verify(transactions), Origin::Local);
+        let restored = inserted.into_iter().flatten();
+        restored.map(|(verified, _)| self.gossip(verified.transaction().to_bytes().into())).count()
     }
 
-    fn insert(&self, verified: VerifiedTransaction, origin: Origin) -> Result<Insertion, Rejection> {
-        let mut pool = self.pool();
+    /// Puts what is valid into the pool, under one lock.
+    fn insert_all(&self, verdicts: Verdicts, origin: Origin) -> Vec<Inserted> {
+        let (now, mut pool) = (self.clock.wall(), self.pool());
         // Read under the pool's lock, so that the pool and the view are of one tip.
         let head = self.head();
-        let before = pool.bytes();
-        let inserted = pool.insert(verified, origin, self.clock.wall(), &TipAccounts(&head.view))?;
+        let (before, mut is_news) = (pool.bytes(), false);
+        let inserted = verdicts.into_iter().map(|verdict| {
+            let verified = verdict.map_err(Refused::Invalid)?;
+            let id = verified.id();
+            let inserted = pool
+                .insert(verified.clone(), origin, now, &TipAccounts(&head.view))
+                .map_err(|rejection| Refused::Pool { id, rejection: Box::new(rejection) })?;
+            is_news |= matches!(inserted, Insertion::Added { .. });
+            Ok((verified, inserted))
+        });
+        let inserted = inserted.collect();
         let more = pool.bytes().saturating_sub(before);
         drop(pool);
-        if matches!(inserted, Insertion::Added { .. }) {
+        if is_news {
             self.tell_of(more);
         }
-        Ok(inserted)
+        inserted
     }
 
-    fn journal(&self, log: &mut PoolLog, transaction: &Transaction) -> Result<(), Refused> {
-        let kept = log.append(transaction);
+    fn journal(&self, log: &mut PoolLog, transactions: &[Bytes]) -> Result<(), Refused> {
+        let kept = log.append(transactions);
         let live = self.pool().local_bytes();
         let kept = kept.and_then(|()| if log.is_due(live) { self.compact(log) } else { Ok(()) });
         kept.map_err(|error| {
@@ -350,6 +402,7 @@ impl Door {
         next_base_fee: u128,
         included: &[(Address, TransactionId)],
         reverted: Vec<VerifiedTransaction>,
+        changed: Changed<'_>,
     ) -> ResetReport {
         let mut pool = self.pool();
         *self.head.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -357,7 +410,7 @@ impl Door {
         let report = pool.reset(NewTip {
             tip: Tip { height, base_fee: next_base_fee },
             view: &TipAccounts(view),
-            changed: Changed::Unknown,
+            changed,
             included,
             reverted,
             now: self.clock.wall(),
@@ -384,7 +437,7 @@ impl Door {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Verdict::Reject)?;
         let door = self.clone();
-        let judge = move |verdicts: Vec<Result<VerifiedTransaction, TransactionError>>| {
+        let judge = move |verdicts: Verdicts| {
             let verdict = door.take_verdicts(verdicts);
             if verdict == Verdict::Reject {
                 door.network.demote(from, Demerit::Invalid);
@@ -395,18 +448,10 @@ impl Door {
     }
 
     /// A batch travels on when all its signatures hold and something in it was news.
-    fn take_verdicts(&self, verdicts: Vec<Result<VerifiedTransaction, TransactionError>>) -> Verdict {
-        let mut news = false;
-        let mut invalid = false;
-        for verdict in verdicts {
-            match verdict {
-                Ok(verified) => {
-                    let inserted = self.insert(verified, Origin::Network);
-                    news |= matches!(inserted, Ok(Insertion::Added { .. }));
-                }
-                Err(_) => invalid = true,
-            }
-        }
+    fn take_verdicts(&self, verdicts: Verdicts) -> Verdict {
+        let invalid = verdicts.iter().any(Result::is_err);
+        let inserted = self.insert_all(verdicts, Origin::Network);
+        let news = inserted.iter().flatten().any(|(_, one)| matches!(one, Insertion::Added { .. }));
         match (invalid, news) {
             (true, _) => Verdict::Reject,
             (false, true) => Verdict::Accept,

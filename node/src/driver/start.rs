@@ -258,7 +258,7 @@ impl Node {
             PoolLog::open(&config.folder.join("pool.log"), genesis.hash(), config.storage.sync)?;
         let head = stores.ledger.head();
         let next_base_fee = stores.ledger.base_fee_at(clock.wall().max(head.time()));
-        let (door, batches) = Door::open(door::Parts {
+        let (door, door_threads) = Door::open(door::Parts {
             genesis: genesis.clone(),
             log,
             view: head.view.clone(),
@@ -322,7 +322,7 @@ impl Node {
             registry.register_collector(Box::new(MinersFigures(getwork.figures())));
         }
         let web = WebServer::start(config.web.listen, Arc::new(registry), readiness).await?;
-        let threads = running.threads.into_iter().chain([batches]).collect();
+        let threads = running.threads.into_iter().chain(door_threads).collect();
         home.write_pid()?;
         tracing::info!(name = %config.name, rpc = %rpc.address(), peer = %network.name(), "the node is up");
         Ok(Self { stop, home, network, rpc, getwork, web, threads })

@@ -23,7 +23,7 @@ const HEAD: usize = 8 + 32;
 /// Length and checksum.
 const FRAME_HEAD: usize = 4 + 8;
 /// The file may be this much longer than twice what waits.
-const SLACK: u64 = 1024 * 1024;
+const SLACK: u64 = 4 * 1024 * 1024;
 /// No pool needs a longer file; a longer one is not read beyond.
 const LONGEST: u64 = 192 * 1024 * 1024;
 
@@ -89,22 +89,23 @@ impl PoolLog {
         Ok((log, Recovered { transactions: recovered, torn_bytes }))
     }
 
-    /// Appends a submission; durable when this returns.
+    /// Appends submissions, each as its canonical bytes, with one sync; durable when this returns.
     ///
     /// # Errors
     /// [`JournalError`]. After a failed write or sync every later call fails.
-    pub fn append(&mut self, transaction: &Transaction) -> Result<(), JournalError> {
+    pub fn append<B: AsRef<[u8]>>(&mut self, transactions: &[B]) -> Result<(), JournalError> {
         if self.failed {
             return Err(JournalError::Failed);
         }
-        let frame = frame(&transaction.to_bytes());
-        if self.length + frame.len() as u64 > LONGEST {
+        let mut frames = Vec::new();
+        transactions.iter().for_each(|one| frames.extend_from_slice(&frame(one.as_ref())));
+        if self.length + frames.len() as u64 > LONGEST {
             return Err(JournalError::Full);
         }
-        let written = self.file.write_all(&frame).and_then(|()| self.sync_file());
+        let written = self.file.write_all(&frames).and_then(|()| self.sync_file());
         self.failed = written.is_err();
         written?;
-        self.length += frame.len() as u64;
+        self.length += frames.len() as u64;
         Ok(())
     }
 
@@ -231,6 +232,10 @@ mod tests {
         PoolLog::open(path, GENESIS, false).unwrap()
     }
 
+    fn append(log: &mut PoolLog, transaction: &Transaction) {
+        log.append(&[transaction.to_bytes()]).unwrap();
+    }
+
     #[test]
     fn sto_1_cut_at_every_byte_the_whole_frames_before_the_cut_survive() {
         let folder = tempfile::tempdir().unwrap();
@@ -239,7 +244,7 @@ mod tests {
         let mut ends = vec![HEAD as u64];
         let (mut log, _) = open(&path);
         for transaction in &submitted {
-            log.append(transaction).unwrap();
+            append(&mut log, transaction);
             ends.push(log.length());
         }
         let whole = std::fs::read(&path).unwrap();
@@ -249,7 +254,7 @@ mod tests {
             let expected = ends.iter().filter(|end| **end <= cut as u64).count().saturating_sub(1);
             assert_eq!(recovered.transactions, submitted[..expected], "cut at {cut}");
             // What is appended after the repair stands behind what survived.
-            log.append(&submitted[3]).unwrap();
+            append(&mut log, &submitted[3]);
             let (_, again) = open(&path);
             assert_eq!(again.transactions.len(), expected + 1, "cut at {cut}");
             assert_eq!(again.torn_bytes, 0);
@@ -262,7 +267,8 @@ mod tests {
         let path = folder.path().join("pool.log");
         let submitted = samples(2);
         let (mut log, _) = open(&path);
-        submitted.iter().for_each(|transaction| log.append(transaction).unwrap());
+        let bytes: Vec<_> = submitted.iter().map(Transaction::to_bytes).collect();
+        log.append(&bytes).unwrap();
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
@@ -278,7 +284,7 @@ mod tests {
     fn another_chains_log_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pool.log");
-        open(&path).0.append(&samples(1)[0]).unwrap();
+        append(&mut open(&path).0, &samples(1)[0]);
         let before = std::fs::read(&path).unwrap();
         let refused = PoolLog::open(&path, B256::ZERO, false);
         assert!(matches!(refused, Err(JournalError::OtherChain)));
@@ -293,7 +299,7 @@ mod tests {
         let (mut log, _) = open(&path);
         let mut longest = 0;
         for round in 0..20_000 {
-            log.append(&submitted[round % 3]).unwrap();
+            append(&mut log, &submitted[round % 3]);
             longest = longest.max(log.length());
             if log.is_due(600) {
                 log.compact(&submitted[..2]).unwrap();
@@ -301,7 +307,7 @@ mod tests {
         }
         assert!(longest < SLACK + 2048, "{longest}");
         log.compact(&submitted[..2]).unwrap();
-        log.append(&submitted[2]).unwrap();
+        append(&mut log, &submitted[2]);
         drop(log);
         assert_eq!(open(&path).1.transactions, submitted);
         assert!(!folder.path().join("pool.log.new").exists());

@@ -1,8 +1,11 @@
 //! What every call passes, over HTTP, in a batch, or over a WebSocket: the rate of its address, room for the
 //! answer, the depth of its parameters, and a place among the calls being answered.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification};
 use jsonrpsee::server::middleware::rpc::RpcServiceT;
@@ -107,8 +110,25 @@ where
         async move {
             let mut answers = BatchResponseBuilder::new_with_limit(service.shared.response_bytes);
             let mut notified = false;
-            for entry in batch {
+            let mut entries = batch.into_iter().peekable();
+            while let Some(entry) = entries.next() {
                 let answer = match entry {
+                    Ok(BatchEntry::Call(request)) if is_submission(&request) => {
+                        // Submissions in a row go together: the pool checks them in one batch, with one sync.
+                        let mut calls = vec![Started::new(service.call(request))];
+                        while let Some(Ok(BatchEntry::Call(request))) = entries.next_if(
+                            |entry| matches!(entry, Ok(BatchEntry::Call(request)) if is_submission(request)),
+                        ) {
+                            calls.push(Started::new(service.call(request)));
+                        }
+                        start(&mut calls).await;
+                        for call in calls {
+                            if let Err(too_large) = answers.append(call.answer().await) {
+                                return too_large;
+                            }
+                        }
+                        continue;
+                    }
                     Ok(BatchEntry::Call(request)) => service.call(request).await,
                     Ok(BatchEntry::Notification(_)) => {
                         notified = true;
@@ -136,6 +156,44 @@ where
     ) -> impl Future<Output = MethodResponse> + Send + 'a {
         self.inner.notification(notification)
     }
+}
+
+fn is_submission(request: &Request<'_>) -> bool {
+    request.method_name() == "synod_submit"
+}
+
+/// A call among several that are begun before the first is waited for.
+enum Started<'a> {
+    Waiting(Pin<Box<dyn Future<Output = MethodResponse> + Send + 'a>>),
+    Answered(MethodResponse),
+}
+
+impl<'a> Started<'a> {
+    fn new(call: impl Future<Output = MethodResponse> + Send + 'a) -> Self {
+        Self::Waiting(Box::pin(call))
+    }
+
+    async fn answer(self) -> MethodResponse {
+        match self {
+            Self::Waiting(call) => call.await,
+            Self::Answered(answer) => answer,
+        }
+    }
+}
+
+/// Begins all calls.
+async fn start(calls: &mut [Started<'_>]) {
+    poll_fn(|context| {
+        for started in calls.iter_mut() {
+            if let Started::Waiting(call) = started
+                && let Poll::Ready(answer) = call.as_mut().poll(context)
+            {
+                *started = Started::Answered(answer);
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Too much was answered and not taken yet.

@@ -24,6 +24,7 @@ use super::clock::Clock;
 use super::door::Door;
 use super::history::SharedBlocks;
 use super::stop::Stop;
+use crate::mempool::Changed;
 
 /// Commands that may wait: ordering has few appends under way, the rest is for questions.
 pub(super) const COMMAND_QUEUE: usize = 256;
@@ -89,7 +90,32 @@ pub(super) struct Group {
     executed: Vec<(Position, BlockHash)>,
     included: Vec<(Address, TransactionId)>,
     reverted: Vec<VerifiedTransaction>,
+    /// The accounts that its blocks wrote; nothing when that is not known.
+    written: Written,
     changed: bool,
+}
+
+/// Which accounts a group wrote.
+enum Written {
+    These(Vec<Address>),
+    Unknown,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
+impl Written {
+    fn add(&mut self, executed: &Executed) {
+        match (&mut *self, &executed.diff) {
+            (Self::These(accounts), Some(diff)) => {
+                accounts.extend(diff.accounts.iter().map(|change| change.address));
+            }
+            _ => *self = Self::Unknown,
+        }
+    }
 }
 
 impl<D, W> Execution<D, W>
@@ -155,6 +181,7 @@ where
     pub(super) fn appended(&mut self, executed: &Executed, asked: Option<Position>) {
         self.group.included.extend(executed.transactions.iter().map(|one| (one.sender, one.id)));
         self.group.executed.extend(asked.map(|position| (position, executed.hash)));
+        self.group.written.add(executed);
         self.group.changed = true;
         self.chain.appended(executed.height(), &executed.header);
     }
@@ -163,6 +190,7 @@ where
     pub(super) fn rewound(&mut self, height: Height, reverted: Vec<VerifiedTransaction>) {
         self.chain.rewound(height);
         self.group.reverted.extend(reverted);
+        self.group.written = Written::Unknown;
         self.group.changed = true;
     }
 
@@ -173,17 +201,26 @@ where
         }
         self.ledger.commit().map_err(|error| error.to_string())?;
         let group = std::mem::take(&mut self.group);
-        self.publish(&group.included, group.reverted);
+        self.publish(&group.included, group.reverted, group.written);
         for (position, block_hash) in group.executed {
             self.answer(Input::Executed { position, block_hash });
         }
         Ok(())
     }
 
-    fn publish(&self, included: &[(Address, TransactionId)], reverted: Vec<VerifiedTransaction>) {
+    fn publish(
+        &self,
+        included: &[(Address, TransactionId)],
+        reverted: Vec<VerifiedTransaction>,
+        written: Written,
+    ) {
         let head = self.ledger.head();
         let next_base_fee = self.ledger.base_fee_at(self.clock.wall().max(head.time()));
-        self.door.reset(&head.view, head.height(), next_base_fee, included, reverted);
+        let changed = match &written {
+            Written::These(accounts) => Changed::Accounts(accounts),
+            Written::Unknown => Changed::Unknown,
+        };
+        self.door.reset(&head.view, head.height(), next_base_fee, included, reverted, changed);
         self.chain.publish();
         if self.ledger.rules().ordering.has_committee() {
             // What waits still, and what no longer does: a committee's timers go by it.

@@ -51,7 +51,7 @@ fn sto_9_a_hostile_journal_is_read_without_harm() {
     let path = folder.path().join("pool.log");
     let (mut log, _) = PoolLog::open(&path, GENESIS, false).unwrap();
     for nonce in 0..3 {
-        log.append(&signed(&Terms { nonce, ..Terms::default() })).unwrap();
+        log.append(&[signed(&Terms { nonce, ..Terms::default() }).to_bytes()]).unwrap();
     }
     let sample = std::fs::read(&path).unwrap();
     let mut random = ChaCha20Rng::seed_from_u64(2);

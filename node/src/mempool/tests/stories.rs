@@ -320,7 +320,7 @@ fn local_submissions_come_back_after_a_restart() {
     for nonce in 0..4 {
         let transaction = verified(&Terms { nonce, ..Terms::default() });
         before.insert(transaction.clone(), Origin::Local, NOW, &accounts).unwrap();
-        log.append(transaction.transaction()).unwrap();
+        log.append(&[transaction.transaction().to_bytes()]).unwrap();
     }
     drop((log, before));
     accounts.set(1, 2, u128::MAX);
