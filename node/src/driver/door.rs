@@ -4,7 +4,6 @@
 //! the client hears that it is pending; submissions that come together share a check and a sync. Then they are
 //! gossiped in batches of at most 64 KiB or 5 ms (P2P-2).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,8 +25,8 @@ use super::wire::TransactionDoor;
 use crate::mempool::journal::PoolLog;
 use crate::mempool::verify::{Busy, Verdicts, Verifier};
 use crate::mempool::{
-    AccountState, AccountView, BlockRoom, ChainRules, Changed, Insertion, NewTip, Origin, Pool, PoolLimits,
-    Rejection, ResetReport, Tip,
+    AccountState, AccountView, BlockRoom, ChainRules, Changed, Insertion, NewTip, Offers, Origin, Pool,
+    PoolLimits, Rejection, ResetReport, Tip,
 };
 use crate::network::{Demerit, GossipId, Network, PeerName, Topic, Verdict};
 
@@ -101,27 +100,6 @@ struct Head {
     view: View,
     height: Height,
     next_base_fee: u128,
-}
-
-/// Payloads of ours that are on their way, by digest. Their transactions stay in the pool until a block has
-/// them, and are in no other payload meanwhile.
-#[derive(Debug, Default)]
-struct Offers {
-    offers: BTreeMap<B256, Vec<TransactionId>>,
-    taken: BTreeSet<TransactionId>,
-}
-
-impl Offers {
-    /// The payload's way has ended, in a block or nowhere.
-    fn end(&mut self, digest: B256) {
-        for id in self.offers.remove(&digest).unwrap_or_default() {
-            self.taken.remove(&id);
-        }
-    }
-
-    fn bytes(&self, pool: &Pool) -> usize {
-        self.taken.iter().filter_map(|id| pool.find(*id)).map(|one| one.bytes).sum()
-    }
 }
 
 /// What ordering knows of what waits.
@@ -379,14 +357,12 @@ impl Door {
     pub(super) fn select_beyond_offers(&self, room: BlockRoom, base_fee: u128) -> Vec<VerifiedTransaction> {
         self.told().waits = false;
         let pool = self.pool();
-        pool.select_beyond(&self.offers().taken, room, base_fee)
+        pool.select_beyond(self.offers().taken(), room, base_fee)
     }
 
     /// A payload of these transactions is on its way.
     pub(super) fn offered(&self, digest: B256, transactions: Vec<TransactionId>) {
-        let mut offers = self.offers();
-        offers.taken.extend(transactions.iter().copied());
-        offers.offers.insert(digest, transactions);
+        self.offers().begin(digest, transactions);
     }
 
     /// A payload is in a block, or will be in none: what is left of it is free again.

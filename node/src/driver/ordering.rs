@@ -37,7 +37,7 @@ pub(super) trait Outlet<P: Protocol>: Send + 'static {
 }
 
 /// A journal that the ordering thread writes by itself.
-pub(super) trait RecordJournal<R>: Journal + Send + 'static {
+pub trait RecordJournal<R>: Journal + Send + 'static {
     /// Writes the frame and syncs it.
     ///
     /// # Errors

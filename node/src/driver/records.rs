@@ -30,7 +30,7 @@ pub enum RecordsError {
 
 /// The open journal.
 #[derive(Debug)]
-pub(super) struct DiskRecords<D: Disk, R> {
+pub struct DiskRecords<D: Disk, R> {
     log: FrameLog<D>,
     /// How many frames of the log are not the last of a frame of the replica's.
     parts: u64,
@@ -39,11 +39,12 @@ pub(super) struct DiskRecords<D: Disk, R> {
 
 impl<D: Disk + Clone, R: Serialize + DeserializeOwned> DiskRecords<D, R> {
     /// Opens the folder's journal, or makes it when there never was one, and reads its records in order. Once
-    /// it fills whole segments, those that `live` keeps are written again, and the segments go.
+    /// it fills whole segments, and `live` does not keep all records, those that it keeps are written again, and
+    /// the segments go. (A protocol whose frames restate what stood before keeps all: its segments went then.)
     ///
     /// # Errors
     /// [`RecordsError`].
-    pub(super) fn open(
+    pub fn open(
         disk: D,
         options: LogOptions,
         live: impl FnOnce(Vec<R>) -> Vec<R>,
@@ -66,11 +67,11 @@ impl<D: Disk + Clone, R: Serialize + DeserializeOwned> DiskRecords<D, R> {
             number.0 += 1;
         }
         if log.has_full_segments() {
+            let all = records.len();
             records = live(records);
-            // Nothing goes before what replaces it is durable (GEN-12): a crash between leaves both.
-            let frame = log.append(&codec::encode(&records))?;
-            log.commit()?;
-            log.trim_below(frame)?;
+            if records.len() < all {
+                compact(&mut log, &records)?;
+            }
         }
         Ok((Self { log, parts: 0, record: PhantomData }, records))
     }
@@ -79,11 +80,22 @@ impl<D: Disk + Clone, R: Serialize + DeserializeOwned> DiskRecords<D, R> {
     ///
     /// # Errors
     /// [`RecordsError`].
-    pub(super) fn begin(mut self) -> Result<(), RecordsError> {
+    pub fn begin(mut self) -> Result<(), RecordsError> {
         self.log.append(&codec::encode(&Vec::<R>::new()))?;
         self.log.commit()?;
         Ok(self.log.note_end()?)
     }
+}
+
+/// Writes the records anew, and drops what stood before. Nothing goes before what replaces it is durable
+/// (GEN-12): a crash between leaves both, and reading both comes to the same.
+fn compact<D: Disk, R: Serialize>(log: &mut FrameLog<D>, records: &[R]) -> Result<(), LogError> {
+    let first = log.next_frame();
+    for piece in pieces(records, log.largest_payload()) {
+        log.append(&piece)?;
+        log.commit()?;
+    }
+    log.trim_below(first).map(drop)
 }
 
 /// A frame's records in pieces that each fit into a frame of the log: mostly one. A crash between two leaves a
@@ -162,6 +174,29 @@ mod tests {
             let number = FrameNumber(journal.durable_through().0 + 1);
             journal.write(&Frame { number, records: vec![record], restates: false }).unwrap();
         }
+    }
+
+    /// What is kept may be longer than one frame of the log, and a journal that keeps everything is left alone.
+    #[test]
+    fn a_start_keeps_more_records_than_one_frame_holds() {
+        let long = |number: u64| vec![number as u8; 3_000];
+        let start = |disk: &SimDisk, live: fn(Vec<Vec<u8>>) -> Vec<Vec<u8>>| {
+            DiskRecords::open(disk.clone(), options(), live).unwrap()
+        };
+        let disk = SimDisk::new(0);
+        let (mut journal, _) = start(&disk, |records| records);
+        for number in 1..=20 {
+            let number = FrameNumber(number);
+            journal.write(&Frame { number, records: vec![long(number.0)], restates: false }).unwrap();
+        }
+        assert!(journal.log.has_full_segments() && journal.log.largest_payload() < 20 * 3_000);
+        let (whole, records) = start(&disk, |records| records);
+        assert_eq!(records, (1..=20).map(long).collect::<Vec<_>>());
+        assert_eq!(whole.durable_through(), FrameNumber(20), "nothing was written");
+        let (_, records) = start(&disk, |records| records[5..].to_vec());
+        assert_eq!(records, (6..=20).map(long).collect::<Vec<_>>());
+        let (_, records) = start(&disk, |records| records);
+        assert_eq!(records, (6..=20).map(long).collect::<Vec<_>>());
     }
 
     /// Through a power cut at every operation of a start, the newest records are there, in order, and at last

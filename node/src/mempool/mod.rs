@@ -21,6 +21,7 @@ mod eviction;
 pub mod journal;
 mod limits;
 mod listing;
+mod offers;
 mod queue;
 mod rejection;
 mod replaced;
@@ -38,8 +39,10 @@ use synod_types::{Address, Height, TransactionId, U256, UnixMillis, VerifiedTran
 
 pub use limits::{BlockRoom, ChainRules, PoolLimits};
 pub use listing::Listed;
+pub use offers::Offers;
 pub use rejection::Rejection;
 pub use reset::{Changed, NewTip, ResetReport};
+pub use verify::Verdicts;
 pub use waiting::Waiting;
 
 use eviction::Tail;

@@ -7,14 +7,11 @@ use synod_consensus::committee::{Outcome, Payload};
 use synod_consensus::pbft::Pbft;
 use synod_ledger::disk::Disk;
 use synod_ledger::execution::Proposal;
-use synod_types::codec::{self, BLOCK_LIMIT};
-use synod_types::{Address, Block, BlockHash, Epoch, Height, Payload as Decoded, Position, Slot, UnixMillis};
+use synod_types::{Address, Block, BlockHash, Epoch, Height, Position, Slot, UnixMillis};
 
+use super::payload::{payload_of, payload_room, proposal_of};
 use crate::driver::execution::{Desk, Worker};
 use crate::mempool::BlockRoom;
-
-/// What a payload is beside its transactions: a time, two addresses, a count.
-const FRAME: usize = 64;
 
 /// What a committee's ordering asks of the ledger.
 pub(in crate::driver) enum Task {
@@ -129,27 +126,12 @@ impl Executor {
         Ok(())
     }
 
-    /// The proposal in a decided payload. Every member checked it before it voted, so that one which does not
-    /// read means that more members lie than the committee survives.
     fn read<D>(&self, body: &[u8], parent: UnixMillis, desk: &CommitteeDesk<D>) -> Result<Proposal, String>
     where
         D: Disk + Send + 'static,
         D::File: Send + Sync,
     {
-        if body.is_empty() {
-            let nobody = Address::ZERO;
-            let (proposer, fee_recipient) = (nobody, nobody);
-            return Ok(Proposal { time: parent, proposer, fee_recipient, transactions: Vec::new() });
-        }
-        let payload: Decoded = codec::decode::<_, BLOCK_LIMIT>(body).map_err(|error| error.to_string())?;
-        let verdicts = desk.door.verifier().verify(payload.transactions);
-        let transactions: Result<Vec<_>, _> = verdicts.into_iter().collect();
-        Ok(Proposal {
-            time: payload.time.max(parent),
-            proposer: payload.proposer,
-            fee_recipient: payload.fee_recipient,
-            transactions: transactions.map_err(|error| error.to_string())?,
-        })
+        proposal_of(body, parent, |transactions| desk.door.verifier().verify(transactions))
     }
 
     fn assemble<D>(
@@ -162,22 +144,18 @@ impl Executor {
         D: Disk + Send + 'static,
         D::File: Send + Sync,
     {
-        let time = desk.clock.wall().max(desk.ledger.head().time());
+        // The block's time is no less than its parent's. The payload says what the clock here says: were it raised
+        // to a parent's that wrong clocks had put far ahead, everybody would refuse it for as long (PBFT-2).
+        let time = desk.clock.wall();
+        let base_fee = desk.ledger.base_fee_at(time.max(desk.ledger.head().time()));
         let whole = BlockRoom::of(desk.ledger.genesis());
-        let room = BlockRoom {
-            bytes: whole.bytes.min(max_bytes.saturating_sub(FRAME)),
-            transactions: whole.transactions.min(max_transactions),
-            ..whole
-        };
-        let selected = desk.door.select_beyond_offers(room, desk.ledger.base_fee_at(time));
+        let room = payload_room(whole, max_bytes, max_transactions);
+        let selected = desk.door.select_beyond_offers(room, base_fee);
         if selected.is_empty() {
             return None;
         }
         let ids = selected.iter().map(|one| one.id()).collect();
-        let transactions = selected.iter().map(|one| one.transaction().clone()).collect();
-        let (proposer, fee_recipient) = (self.proposer, self.fee_recipient);
-        let payload = Decoded { time, proposer, fee_recipient, transactions };
-        let payload = Payload::new(codec::encode(&payload).into()).ok()?;
+        let payload = payload_of(time, self.proposer, self.fee_recipient, &selected)?;
         desk.door.offered(payload.digest(), ids);
         Some(payload)
     }

@@ -8,7 +8,7 @@
 //!
 //! - `members`: which peer speaks for which member, by a signature over the network, the epoch and the peer.
 //! - `wire`: bytes to checked messages and back; signatures are checked here, off the ordering thread.
-//! - `execution`: decided payloads become blocks, and the pool's transactions become payloads.
+//! - `execution`: decided payloads become blocks, and the pool's transactions become payloads (`payload`).
 //! - `certificates`: what proves that blocks are final. `fetch`: blocks from peers, and for them.
 
 mod certificates;
@@ -18,10 +18,12 @@ mod fetch;
 mod fixture;
 mod members;
 mod outlet;
+mod payload;
 mod side;
 mod start;
 mod wire;
 
+pub use payload::{check_payload, payload_of, payload_room, proposal_of};
 pub(super) use side::CommitteeSide;
 pub use start::begin_member;
 pub(super) use start::{of, start};

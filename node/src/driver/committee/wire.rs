@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use synod_consensus::committee::{Certificate, Committee, MemberIndex, Payload, Signer, Validity};
 use synod_consensus::pbft::{Config, Fault, MESSAGE_LIMIT, Message, Pbft};
 use synod_consensus::{Input, Peer, Protocol};
-use synod_types::codec::{self, BLOCK_LIMIT};
+use synod_types::Height;
+use synod_types::codec;
 use synod_types::genesis::Limits;
-use synod_types::{Height, Payload as Decoded};
 
 use super::fetch::Question;
 use super::members::{Introduction, Members, Refused};
+use super::payload::check_payload;
 use crate::driver::door::Door;
 use crate::driver::peers::PeerTable;
 use crate::driver::wire::TransactionDoor;
@@ -50,22 +51,7 @@ impl std::fmt::Debug for Payloads {
 
 impl Validity for Payloads {
     fn check(&self, payload: &Payload) -> Result<(), String> {
-        let bytes = payload.bytes();
-        // Beside its transactions a payload is a time, two addresses and a count.
-        if bytes.len() > self.limits.block_bytes as usize + 1024 {
-            return Err(format!("{} bytes are more than a block has room for", bytes.len()));
-        }
-        let decoded: Decoded =
-            codec::decode::<_, BLOCK_LIMIT>(bytes).map_err(|error| format!("it does not decode: {error}"))?;
-        let count = decoded.transactions.len();
-        if count > self.limits.block_transactions as usize {
-            return Err(format!("{count} transactions are more than a block has room for"));
-        }
-        let verdicts = self.door.verifier().verify(decoded.transactions);
-        match verdicts.into_iter().enumerate().find_map(|(index, verdict)| Some((index, verdict.err()?))) {
-            Some((index, error)) => Err(format!("transaction {index}: {error}")),
-            None => Ok(()),
-        }
+        check_payload(payload, &self.limits, |transactions| self.door.verifier().verify(transactions))
     }
 }
 
