@@ -118,10 +118,6 @@ impl Sim {
         if self.mutant.is_some() && !cfg!(feature = "mutants") {
             return Err(no_mutants());
         }
-        if self.ledger == "real" && self.protocol != Subject::Pow {
-            return Err(Failure::usage("ledger", "whole nodes are simulated under proof of work")
-                .hint("leave --ledger out, or give --protocol pow"));
-        }
         match (self.seed, self.seeds) {
             (Some(seed), _) => self.one(seed, context),
             (None, Some((from, to))) => self.many(from, to, context),

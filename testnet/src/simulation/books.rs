@@ -8,6 +8,7 @@ use synod_consensus::sim::Complaint;
 use synod_ledger::execution::genesis_block;
 use synod_ledger::state::View;
 use synod_types::address::address_of;
+use synod_types::genesis::Ordering;
 use synod_types::{Address, Block, BlockHash, Genesis, NativeTransaction, Transaction};
 
 /// The gas of a transfer.
@@ -114,7 +115,7 @@ impl Book {
             self.period_gas += TRANSFER_GAS;
         }
         let halvings = ((self.height - 1) / genesis.pow.halving_interval).min(127);
-        let reward = genesis.pow.reward >> halvings;
+        let reward = if genesis.ordering == Ordering::Pow { genesis.pow.reward >> halvings } else { 0 };
         if reward > 0 {
             self.immature.insert(self.height, (tips_to, reward));
             self.issued += reward;

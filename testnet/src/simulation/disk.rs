@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use synod_consensus::random::Random;
 use synod_consensus::sim::{Complaint, DiskState, SyncError};
 use synod_ledger::LoggedHistory;
@@ -13,7 +15,7 @@ use synod_ledger::disk::{Choices, Disk, Faults, Image, PowerCut, SimDisk};
 use synod_ledger::history::HistoryError;
 use synod_ledger::log::blocks::{BlockLog, BlockLogError, OpenedBlocks};
 use synod_ledger::log::{LogError, LogOptions, Salt};
-use synod_node::driver::SharedBlocks;
+use synod_node::driver::{DiskRecords, SharedBlocks};
 use synod_types::{Block, BlockHash, Genesis};
 
 use super::books::wrong;
@@ -29,6 +31,9 @@ const FOLDER: &str = "blocks";
 
 /// The history on a simulated disk.
 pub(super) type Blocks = SharedBlocks<SimDisk>;
+
+/// The journal of votes on a simulated disk.
+pub(super) type Votes<R> = DiskRecords<SimDisk, R>;
 
 /// A machine's storage.
 pub(super) struct Storage {
@@ -81,6 +86,36 @@ impl Storage {
             Ok(OpenedBlocks::Damaged(damaged)) => Err(Refused(format!("damaged: {:?}", damaged.lost()))),
             Err(error) => Err(Refused(error.to_string())),
         }
+    }
+
+    /// Opens the journal of votes, as a boot does.
+    pub(super) fn open_votes<R>(&mut self, name: &str) -> Result<(Votes<R>, Vec<R>), Refused>
+    where
+        R: Serialize + DeserializeOwned,
+    {
+        let mut salt = [0; 16];
+        salt[..8].copy_from_slice(&self.boots.to_be_bytes());
+        salt[8..].copy_from_slice(&self.choices.bits().to_be_bytes());
+        let options = LogOptions {
+            segment_bytes: SEGMENT_BYTES,
+            step_bytes: STEP_BYTES,
+            ..LogOptions::votes(Salt(salt))
+        };
+        let opened = DiskRecords::open(self.disk.folder(name), options, |records| records);
+        opened.map_err(|error| Refused(error.to_string()))
+    }
+
+    /// The power will fail at one of the next operations.
+    pub(super) fn fails_soon(&mut self, random: &mut Random) {
+        let last = self.disk.operations() + random.below(4);
+        self.disk.set_faults(Faults { power_off_after: Some(last), ..Faults::default() });
+    }
+
+    /// Another machine with all that is durable here now, and nothing else.
+    pub(super) fn durable_copy(&self, seed: u64) -> Self {
+        let copy = Self { committed: self.committed.clone(), boots: self.boots, ..Self::new(seed) };
+        copy.disk.restore(&self.disk.image());
+        copy
     }
 
     /// A block was written.
@@ -141,8 +176,7 @@ impl Storage {
     pub(super) fn will_fail(&mut self, random: &mut Random) -> bool {
         let fails = self.has_staged && random.chance(600_000);
         if fails {
-            let last = self.disk.operations() + random.below(4);
-            self.disk.set_faults(Faults { power_off_after: Some(last), ..Faults::default() });
+            self.fails_soon(random);
         }
         fails
     }

@@ -1,4 +1,5 @@
 //! One whole node's ledger, as the simulator drives it: the real ledger over the real log, and the real pool.
+//! A miner's node is that; a member's ([`super::committee`]) stands on it.
 
 use std::rc::Rc;
 
@@ -9,7 +10,7 @@ use synod_consensus::random::Random;
 use synod_consensus::sim::{Complaint, DiskState, SyncError, Template};
 use synod_ledger::execution::{Proposal, intrinsic_gas};
 use synod_ledger::state::{StateRead, View};
-use synod_ledger::{AppendError, BlockHistory as _, Ledger, Options, VerifiedCache};
+use synod_ledger::{AppendError, BlockHistory as _, Executed, Ledger, Options, VerifiedCache};
 use synod_node::mempool::{
     AccountState, AccountView, BlockRoom, ChainRules, Changed, NewTip, Origin, Pool, PoolLimits, Tip,
 };
@@ -27,21 +28,21 @@ const REMEMBERED: usize = 512;
 
 /// One node's ledger and what it stands on.
 pub(super) struct NodeLedger {
-    common: Rc<Common>,
+    pub(super) common: Rc<Common>,
     seed: u64,
-    storage: Storage,
+    pub(super) storage: Storage,
     /// Always there but while it restarts.
     running: Option<Running>,
-    pool: Pool,
-    known: VerifiedCache,
+    pub(super) pool: Pool,
+    pub(super) known: VerifiedCache,
     complaint: Option<Complaint>,
-    happened: Vec<&'static str>,
+    pub(super) happened: Vec<&'static str>,
 }
 
 /// What lives as long as the process.
-struct Running {
-    ledger: Ledger<Blocks>,
-    blocks: Blocks,
+pub(super) struct Running {
+    pub(super) ledger: Ledger<Blocks>,
+    pub(super) blocks: Blocks,
 }
 
 /// The accounts at the tip, as the pool asks for them.
@@ -56,9 +57,14 @@ impl AccountView for Accounts<'_> {
 
 impl NodeLedger {
     pub(super) fn new(common: Rc<Common>, seed: u64) -> Self {
+        Self::on(Storage::new(seed), common, seed)
+    }
+
+    /// A node on this storage.
+    pub(super) fn on(storage: Storage, common: Rc<Common>, seed: u64) -> Self {
         let pool = empty_pool(&common);
         let mut node = Self {
-            storage: Storage::new(seed),
+            storage,
             running: None,
             pool,
             known: VerifiedCache::new(REMEMBERED),
@@ -103,20 +109,24 @@ impl NodeLedger {
         }
     }
 
-    fn running(&self) -> &Running {
+    pub(super) fn running(&self) -> &Running {
         self.running.as_ref().expect("a process that restarts is asked for nothing")
     }
 
-    fn ledger(&mut self) -> &mut Ledger<Blocks> {
+    pub(super) fn ledger(&mut self) -> &mut Ledger<Blocks> {
         &mut self.running.as_mut().expect("a process that restarts is asked for nothing").ledger
     }
 
-    fn view(&self) -> View {
+    pub(super) fn view(&self) -> View {
         self.running().ledger.view()
     }
 
-    fn complain(&mut self, complaint: Complaint) {
+    pub(super) fn complain(&mut self, complaint: Complaint) {
         self.complaint.get_or_insert(complaint);
+    }
+
+    pub(super) fn take_complaint(&mut self) -> Option<Complaint> {
+        self.complaint.take()
     }
 
     fn note(&mut self, result: Result<(), Complaint>) {
@@ -137,7 +147,11 @@ impl NodeLedger {
         }
     }
 
-    fn reset_pool(&mut self, included: &[(Address, TransactionId)], reverted: Vec<VerifiedTransaction>) {
+    pub(super) fn reset_pool(
+        &mut self,
+        included: &[(Address, TransactionId)],
+        reverted: Vec<VerifiedTransaction>,
+    ) {
         let ledger = &self.running.as_ref().expect("the process runs").ledger;
         let head = ledger.head();
         self.pool.reset(NewTip {
@@ -150,11 +164,80 @@ impl NodeLedger {
         });
     }
 
-    fn submit(&mut self, transfer: VerifiedTransaction, origin: Origin, wall: UnixMillis) {
+    pub(super) fn submit(&mut self, transfer: VerifiedTransaction, origin: Origin, wall: UnixMillis) {
         self.known.insert(transfer.clone());
         let view = self.view();
         // A rival that pays no more, or one that is known, is refused; the client has its answer.
         let _ = self.pool.insert(transfer, origin, wall, &Accounts(&view));
+    }
+
+    /// The power fails, perhaps amid a commit, and the process is gone.
+    pub(super) fn lose_power(&mut self, random: &mut Random) {
+        if self.storage.will_fail(random) {
+            self.happened.push("power lost within a commit");
+            // Whatever it answers, nobody hears it any more.
+            let _ = self.ledger().commit();
+        }
+        self.running = None;
+    }
+
+    /// The process is gone.
+    pub(super) fn stop(&mut self) {
+        self.running = None;
+    }
+
+    /// The process starts after a power cut: all that was proven durable must be there.
+    pub(super) fn come_back(&mut self) {
+        self.boot();
+        let running = self.running.take().expect("it has just started");
+        let verdict = self.storage.check(&running.blocks);
+        self.running = Some(running);
+        self.note(verdict);
+    }
+
+    /// Another disk is put in, an empty one.
+    pub(super) fn lose_disk(&mut self) {
+        self.running = None;
+        self.storage.drop_image();
+        self.storage.restore_image();
+        self.boot();
+    }
+
+    /// Makes all blocks durable.
+    pub(super) fn commit(&mut self) -> Result<(), SyncError> {
+        let running = self.running.as_mut().expect("a process that restarts is asked for nothing");
+        let result = running.ledger.commit().map(drop);
+        match self.storage.committed(result, || running.ledger.commit().map(drop)) {
+            Ok(outcome) => outcome,
+            Err(complaint) => {
+                self.complain(complaint);
+                Err(SyncError::Failed)
+            }
+        }
+    }
+
+    /// Executes another's block on the tip and writes it.
+    pub(super) fn append_block(&mut self, block: &Block) -> Result<(), String> {
+        let running = self.running.as_mut().expect("a process that restarts is asked for nothing");
+        let executed = match running.ledger.append(block, &self.known) {
+            Ok(executed) => executed,
+            Err(AppendError::Refused(refusal)) => return Err(refusal.to_string()),
+            Err(AppendError::History(error)) => {
+                self.complain(wrong("A8", format!("a block does not fit into the open group: {error}")));
+                return Err(error.to_string());
+            }
+        };
+        self.took(block, &executed);
+        Ok(())
+    }
+
+    /// A block is on the tip: the books must say the same of it.
+    pub(super) fn took(&mut self, block: &Block, executed: &Executed) {
+        let included: Vec<_> = executed.transactions.iter().map(|one| (one.sender, one.id)).collect();
+        self.executed(block, &included);
+        let verdict = self.common.books.borrow().compare(executed.hash, &executed.view);
+        self.note(verdict);
+        self.reset_pool(&included, Vec::new());
     }
 
     /// A block was executed, with these transactions.
@@ -217,22 +300,7 @@ impl synod_consensus::sim::Ledger for NodeLedger {
     }
 
     fn execute(&mut self, _: BlockHash, body: &Bytes) -> Result<(), String> {
-        let block = Block::from_bytes(body).map_err(|error| error.to_string())?;
-        let running = self.running.as_mut().expect("a process that restarts is asked for nothing");
-        let executed = match running.ledger.append(&block, &self.known) {
-            Ok(executed) => executed,
-            Err(AppendError::Refused(refusal)) => return Err(refusal.to_string()),
-            Err(AppendError::History(error)) => {
-                self.complain(wrong("A8", format!("a block does not fit into the open group: {error}")));
-                return Err(error.to_string());
-            }
-        };
-        let included: Vec<_> = executed.transactions.iter().map(|one| (one.sender, one.id)).collect();
-        self.executed(&block, &included);
-        let verdict = self.common.books.borrow().compare(executed.hash, &executed.view);
-        self.note(verdict);
-        self.reset_pool(&included, Vec::new());
-        Ok(())
+        self.append_block(&Block::from_bytes(body).map_err(|error| error.to_string())?)
     }
 
     fn rewind(&mut self, to: BlockHash) -> Result<(), String> {
@@ -258,15 +326,7 @@ impl synod_consensus::sim::Ledger for NodeLedger {
     }
 
     fn sync(&mut self) -> Result<(), SyncError> {
-        let running = self.running.as_mut().expect("a process that restarts is asked for nothing");
-        let result = running.ledger.commit().map(drop);
-        match self.storage.committed(result, || running.ledger.commit().map(drop)) {
-            Ok(outcome) => outcome,
-            Err(complaint) => {
-                self.complain(complaint);
-                Err(SyncError::Failed)
-            }
-        }
+        self.commit()
     }
 
     fn load(&self, block_hash: BlockHash) -> Option<Bytes> {
@@ -275,18 +335,9 @@ impl synod_consensus::sim::Ledger for NodeLedger {
     }
 
     fn power_cut(&mut self, random: &mut Random) {
-        if self.storage.will_fail(random) {
-            self.happened.push("power lost within a commit");
-            // Whatever it answers, nobody hears it any more.
-            let _ = self.ledger().commit();
-        }
-        self.running = None;
+        self.lose_power(random);
         self.storage.power_cut(random);
-        self.boot();
-        let running = self.running.take().expect("it has just started");
-        let verdict = self.storage.check(&running.blocks);
-        self.running = Some(running);
-        self.note(verdict);
+        self.come_back();
     }
 
     fn tip(&self) -> BlockHash {
@@ -357,7 +408,7 @@ impl synod_consensus::sim::Ledger for NodeLedger {
     }
 
     fn complaint(&mut self) -> Option<Complaint> {
-        self.complaint.take()
+        self.take_complaint()
     }
 
     fn happened(&mut self) -> Vec<&'static str> {

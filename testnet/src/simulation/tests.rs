@@ -34,10 +34,36 @@ fn a1_to_a15_whole_nodes_keep_every_rule_over_some_seeds() {
     }
 }
 
+/// The same under PBFT: lying members, and each honest one's votes beside its blocks on one disk.
+#[test]
+fn a1_to_a15_whole_members_keep_every_rule_over_some_seeds() {
+    let mut range = RangeReport::starting_at(0);
+    let template = Options { real: true, ..Options::pbft(0) };
+    run_range(&mut range, &template, &run, seeds(12), 1, |_| true);
+    println!("{} events, {:?}", range.events, range.coverage);
+    let broken: Vec<_> = range.violations.iter().map(|report| (&report.violation, &report.command)).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert_eq!(range.short_runs, 0);
+    for name in [
+        "view change",
+        "block with transfers",
+        "transfer left out of a block",
+        "blocks fetched",
+        "healed",
+        "power lost within a commit",
+        "power lost within a write of votes",
+        "liar caught",
+    ] {
+        assert!(range.coverage.contains_key(name), "{name} never happened: {:?}", range.coverage);
+    }
+}
+
 #[test]
 fn a11_a_seed_of_whole_nodes_run_twice_tells_one_story() {
     for seed in 0..2 {
         assert_eq!(run(&Options::real(seed)), run(&Options::real(seed)));
+        let member = Options { real: true, ..Options::pbft(seed) };
+        assert_eq!(run(&member), run(&member));
     }
 }
 

@@ -21,6 +21,7 @@ use crate::pbft::messages::{Choice, NewView, View};
 use crate::pbft::{Message, Pbft};
 use crate::random::Random;
 use crate::replica::Replica;
+use crate::sim::ledger::Complaint;
 use crate::sim::report::Timing;
 use crate::time::Time;
 
@@ -151,10 +152,14 @@ impl<C: Chain> World<C> {
             return;
         }
         let mut random = Random::new(self.scheduler.now().0);
-        let left = process.node.after_power_cut(&mut random);
+        let mut left = process.node.after_power_cut(&mut random);
+        let complaint = left.complaint();
         let (proof, records, history) = (left.proof(), left.records(), left.history());
         let (now, wall) = (self.scheduler.now(), self.wall(at));
         let replica = Replica::<Pbft>::recover(self.config(at), records, history, &proof, 0, now, wall);
+        if let Some(Complaint { oracle, message }) = complaint {
+            self.violate(oracle, || format!("process {at} after a power cut: {message}"));
+        }
         if let Some(lost) = lost_promise(replica.protocol(), &left, &self.processes[at].sent) {
             self.violate("A10", || format!("process {at} would forget {lost} in a power cut"));
         }
@@ -213,7 +218,9 @@ impl<C: Chain> World<C> {
         if patience > 1 && is_led_honestly() && self.random.chance(50_000) {
             self.isolate_primary();
         }
-        let is_long = now.0 / 1000 >= SAFETY_MS;
+        // Where no bound ever holds nothing heals, and a slow run goes on until it has something to say.
+        let is_slow = self.timing == Timing::Asynchronous && self.observer.chain.len() < 20;
+        let is_long = now.0 / 1000 >= if is_slow { 8 * SAFETY_MS } else { SAFETY_MS };
         let has_changed = self.coverage.contains_key("view change");
         if height >= self.target_blocks && !has_changed && !is_long {
             return self.isolate_primary();
