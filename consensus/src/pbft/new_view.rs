@@ -70,7 +70,7 @@ impl Pbft {
         let committee = self.config.committee.clone();
         let view = self.view;
         let Some(signer) = self.config.signer.clone() else { return };
-        if self.is_active || view.primary(&committee) != signer.index() {
+        if self.is_active || self.has_begun(view) || view.primary(&committee) != signer.index() {
             return;
         }
         let wanting = self.view_changes.values().filter(|change| change.view() == view);
@@ -87,8 +87,14 @@ impl Pbft {
         self.enter_view(new_view, cx);
     }
 
+    /// A view begins once: whoever left the last one that there is does not come back to it.
+    fn has_begun(&self, view: View) -> bool {
+        self.new_view.as_ref().is_some_and(|known| known.view == view)
+    }
+
     pub(super) fn on_new_view(&mut self, new_view: NewView, cx: &mut Cx<'_>) {
-        let is_news = new_view.view > self.view || (new_view.view == self.view && !self.is_active);
+        let is_awaited = new_view.view == self.view && !self.is_active && !self.has_begun(new_view.view);
+        let is_news = new_view.view > self.view || is_awaited;
         let lacks_body = |vote: &Vote| !self.has_body(vote.choice);
         if mutant!("pbft-10-bodies-first") && new_view.pre_prepares.iter().any(lacks_body) {
             return;

@@ -14,10 +14,13 @@ use crate::committee::Event;
 impl Pbft {
     /// Leaves for `view`.
     pub(super) fn leave_for(&mut self, view: View, cx: &mut Cx<'_>) {
+        let is_another = view > self.view;
         self.view = view;
         self.is_active = false;
         self.timers.view_left(cx.now());
-        let Some(signer) = self.config.signer.clone() else { return };
+        // There is no view after the last. Only more liars than a committee survives take anybody there, and then
+        // it stands still: a second VIEW-CHANGE to one view would prove that this member lied.
+        let Some(signer) = self.config.signer.clone().filter(|_| is_another) else { return };
         let stable = self.stable.clone();
         let low = self.certified();
         let window_end = low.0.saturating_add(self.config.limits.window);
