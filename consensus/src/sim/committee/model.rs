@@ -92,19 +92,21 @@ impl Chain for ModelChain {
 }
 
 impl ModelNode {
-    /// The transactions that a block could take now, in order: each sender's, by nonce.
+    /// The transactions that a block could take now: round robin over senders, each one's by nonce (PBFT-19).
     fn executable(&self) -> Vec<(Transfer, Time)> {
         let mut next = self.ledger.state().nonces;
-        let mut found = Vec::new();
+        let mut found: Vec<(u32, Transfer, Time)> = Vec::new();
         // Ordered by sender, then nonce.
         for (transfer, since) in &self.pool {
             let expected = &mut next[usize::from(transfer.from)];
             if transfer.nonce == *expected {
                 *expected += 1;
-                found.push((*transfer, *since));
+                let turn = transfer.nonce - self.ledger.state().nonces[usize::from(transfer.from)];
+                found.push((turn, *transfer, *since));
             }
         }
-        found
+        found.sort_by_key(|(turn, transfer, _)| (*turn, transfer.from));
+        found.into_iter().map(|(_, transfer, since)| (transfer, since)).collect()
     }
 
     /// Drops from the pool what the chain has overtaken.
@@ -163,6 +165,10 @@ impl Node for ModelNode {
     fn append(&mut self, body: &Bytes) -> Result<BlockHash, String> {
         let hash = self.ledger.append(body);
         self.check_tip();
+        // What its block left out is free again, as in the node.
+        if let Ok(payload) = Payload::new(body.clone()) {
+            self.abandoned(payload.digest());
+        }
         Ok(hash)
     }
 

@@ -82,6 +82,16 @@ fn a9_with_more_liars_than_it_survives_agreement_breaks_and_the_liars_are_named(
     assert!(broken > 0, "no liars ever broke anything: the search is too weak");
 }
 
+/// Two liars of four can take the others to the last view that there is. Nobody goes on from there, and no honest
+/// member says two things in it.
+#[test]
+fn a9_in_the_last_view_nobody_contradicts_itself() {
+    for seed in [100, 102, 107] {
+        let report = run(&Options { nodes: Some(4), byzantine: Some(2), ..Options::pbft(seed) });
+        assert_eq!(report.violation, None, "{}", report.command);
+    }
+}
+
 /// Every split of two rounds with one member twice; a part of them unless SYNOD_SIM_STRIDE is 1.
 #[test]
 fn a1_twins_break_nothing_in_two_rounds() {
