@@ -58,6 +58,8 @@ enum Command {
     Init(Box<commands::init::Init>),
     Node(commands::node::NodeCommand),
     #[command(subcommand)]
+    Validator(Box<commands::validator::Validator>),
+    #[command(subcommand)]
     Testnet(commands::testnet::TestnetCommand),
     Sim(commands::sim::Sim),
     #[command(subcommand)]
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Mine(command) => command.run(&context),
         Command::Init(command) => command.run(&context),
         Command::Node(command) => command.run(&context),
+        Command::Validator(command) => command.run(&context),
         Command::Testnet(command) => command.run(&context),
         Command::Sim(command) => command.run(&context),
         Command::Bench(command) => command.run(&context),

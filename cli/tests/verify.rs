@@ -49,6 +49,7 @@ fn proof_of(address: Address) -> ProofView {
         header: header.to_bytes().to_vec().into(),
         commitment: codec::encode(&commitment).into(),
         certificate: None,
+        epochs: Vec::new(),
     }
 }
 

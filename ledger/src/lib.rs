@@ -5,6 +5,7 @@
 //! - [`reader`]: [`Reader`], what other threads see: blocks, receipts, the state at recent heights.
 //! - [`verify`]: signatures, checked once, at the door.
 //! - [`execution`]: what a block does, as a pure function of parent and payload.
+//! - `epochs`: the committees of a chain, one after the other.
 //! - [`state`]: accounts at the tip and at each recent block, shared with readers.
 //! - [`call`]: calls and traces on the state of a recent block.
 //! - [`logs`]: events of contracts over a range of blocks.
@@ -22,6 +23,7 @@ pub mod chain;
 pub mod disk;
 #[cfg(feature = "mutants")]
 pub mod drills;
+mod epochs;
 pub mod execution;
 pub mod history;
 pub mod hostile;
@@ -40,6 +42,7 @@ pub mod verify;
 
 pub use call::{At, Bounds, CallError, Watched};
 pub use chain::{AppendError, Built, Extended, Ledger, Refused, RewindError, Rewound};
+pub use epochs::EpochEnd;
 pub use history::{BlockHistory, HistoryError, LoggedHistory, MemoryHistory};
 pub use open::{IndexFound, OpenError, OpenReport, Options};
 pub use prove::AccountProof;

@@ -6,7 +6,8 @@ use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use synod_node::rpc::types::{
-    AccountView, BlockReference, BlockView, FeesView, StatusView, SubmitView, TransactionStatusView,
+    AccountView, BlockReference, BlockView, CommitteeView, FeesView, StatusView, SubmitView,
+    TransactionStatusView,
 };
 use synod_types::address::format_address;
 use synod_types::{Address, Transaction, TransactionId};
@@ -56,6 +57,14 @@ impl Client {
     /// [`TestnetError::Rpc`], as for every call.
     pub async fn status(&self) -> Result<StatusView, TestnetError> {
         self.call("synod_status", Vec::new()).await
+    }
+
+    /// `synod_validators`.
+    ///
+    /// # Errors
+    /// [`TestnetError::Rpc`].
+    pub async fn validators(&self) -> Result<CommitteeView, TestnetError> {
+        self.call("synod_validators", Vec::new()).await
     }
 
     /// `synod_fees`.

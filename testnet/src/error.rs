@@ -90,6 +90,14 @@ pub enum TestnetError {
         /// Its log.
         log: PathBuf,
     },
+    /// A command on the network failed.
+    #[error("synod {command}: {problem}")]
+    Command {
+        /// Its arguments.
+        command: String,
+        /// What it said.
+        problem: String,
+    },
     /// A node's RPC answered with an error, or not at all.
     #[error("{node}: {problem}")]
     Rpc {

@@ -24,7 +24,7 @@ use synod_types::Genesis;
 
 use crate::accounts;
 use crate::error::TestnetError;
-use crate::plan::{Link, MOST_NODES, Options, Plan};
+use crate::plan::{Link, MOST_NODES, NodePlan, Options, Plan, peer_address};
 
 /// How long another command on the same network is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -135,23 +135,9 @@ impl Folder {
     /// # Errors
     /// [`TestnetError::File`].
     pub fn write(&self, plan: &Plan, options: &Options) -> Result<Endpoints, TestnetError> {
-        let damaged = |path: &Path, error: &dyn std::fmt::Display| TestnetError::Damaged {
-            path: path.to_owned(),
-            problem: error.to_string(),
-        };
         write_text(&self.root.join(home::GENESIS_FILE), &plan.genesis.to_json())?;
         for node in &plan.nodes {
-            let folder = self.root.join(&node.name);
-            std::fs::create_dir_all(folder.join("logs")).map_err(|source| file_error(&folder, source))?;
-            write_text(&folder.join(home::GENESIS_FILE), &plan.genesis.to_json())?;
-            write_text(&folder.join("node.toml"), &node.config.to_toml())?;
-            let key = folder.join(identity::NODE_KEY_FILE);
-            identity::write_plain(&key, &node.key_seed).map_err(|error| damaged(&key, &error))?;
-            if let Some(seed) = &node.validator_seed {
-                let key = folder.join(identity::VALIDATOR_KEY_FILE);
-                identity::write_plain(&key, seed).map_err(|error| damaged(&key, &error))?;
-                begin_member(&folder).map_err(|error| damaged(&folder.join("votes"), &error))?;
-            }
+            self.write_node(&plan.genesis, node)?;
         }
         let endpoints = endpoints(&self.root, plan);
         write_json(&self.root.join("endpoints.json"), &endpoints)?;
@@ -162,6 +148,44 @@ impl Folder {
             proxy_control: None,
         })?;
         Ok(endpoints)
+    }
+
+    fn write_node(&self, genesis: &Genesis, node: &NodePlan) -> Result<(), TestnetError> {
+        let damaged = |path: &Path, error: &dyn std::fmt::Display| TestnetError::Damaged {
+            path: path.to_owned(),
+            problem: error.to_string(),
+        };
+        let folder = self.root.join(&node.name);
+        std::fs::create_dir_all(folder.join("logs")).map_err(|source| file_error(&folder, source))?;
+        write_text(&folder.join(home::GENESIS_FILE), &genesis.to_json())?;
+        write_text(&folder.join("node.toml"), &node.config.to_toml())?;
+        let key = folder.join(identity::NODE_KEY_FILE);
+        identity::write_plain(&key, &node.key_seed).map_err(|error| damaged(&key, &error))?;
+        if let Some(seed) = &node.validator_seed {
+            let key = folder.join(identity::VALIDATOR_KEY_FILE);
+            identity::write_plain(&key, seed).map_err(|error| damaged(&key, &error))?;
+            begin_member(&folder, 0).map_err(|error| damaged(&folder.join("votes"), &error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the folder of one node more.
+    ///
+    /// # Errors
+    /// Too many nodes, no free ports, or a file.
+    pub fn add_node(&self) -> Result<Endpoint, TestnetError> {
+        let (network, mut known) = (self.network()?, self.endpoints()?);
+        let genesis = home::read_genesis(&self.root)
+            .map_err(|error| TestnetError::Damaged { path: self.root.clone(), problem: error.to_string() })?;
+        let peers = known.nodes.iter().map(|node| peer_address(node.p2p, &node.peer_id)).collect();
+        let node = NodePlan::joining(&network.options, &genesis, known.nodes.len(), peers)?;
+        // What an interrupted attempt left is no node yet: the endpoints do not name it.
+        remove(&self.root.join(&node.name))?;
+        self.write_node(&genesis, &node)?;
+        let endpoint = endpoint(&self.root.join(&node.name), &node.config, node.p2p, node.peer);
+        known.nodes.push(endpoint.clone());
+        write_json(&self.root.join("endpoints.json"), &known)?;
+        Ok(endpoint)
     }
 
     /// Replaces `network.json`.
@@ -285,7 +309,7 @@ fn describe(genesis: &Genesis, nodes: Vec<Endpoint>) -> Endpoints {
     Endpoints {
         chain_id: genesis.chain_id,
         genesis_hash: genesis.hash().to_string(),
-        ordering: "pow".to_owned(),
+        ordering: genesis.ordering.name().to_owned(),
         nodes,
         accounts: accounts.collect(),
     }

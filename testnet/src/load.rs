@@ -1,8 +1,8 @@
 //! A steady load of signed transfers, and the memory of what was acknowledged.
 //!
 //! Each funded `devN` account pays small amounts to addresses of its own, one transaction after another.
-//! A transfer counts as acknowledged once a node reported it in a block at least six deep (A5): from then
-//! on, in a run without partitions, no node may ever deny it.
+//! A transfer counts as acknowledged once a node reported it in a block at least six deep, or under a committee
+//! in a certified one (A5): from then on, in a run without partitions, no node may ever deny it.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,15 @@ use crate::error::TestnetError;
 
 /// Depth from which a transfer counts as acknowledged.
 pub const ACKNOWLEDGED_DEPTH: u64 = 6;
+/// When a transfer counts as acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// [`ACKNOWLEDGED_DEPTH`] blocks deep, under proof of work.
+    Deep,
+    /// Certified, under a committee.
+    Settled,
+}
+
 /// Transfers that one account has under way at a time.
 const WINDOW: u64 = 16;
 /// Wei moved by each transfer.
@@ -35,6 +44,7 @@ struct Payer {
 /// The load.
 #[derive(Debug)]
 pub struct Load {
+    rule: Acknowledged,
     chain_id: u64,
     genesis: B256,
     payers: Vec<Payer>,
@@ -48,7 +58,7 @@ impl Load {
     ///
     /// # Errors
     /// The node does not answer.
-    pub async fn new(client: &Client, payers: u8) -> Result<Self, TestnetError> {
+    pub async fn new(client: &Client, payers: u8, rule: Acknowledged) -> Result<Self, TestnetError> {
         let status = client.status().await?;
         let mut list = Vec::new();
         for index in 0..payers.min(accounts::DEV_ACCOUNTS) {
@@ -58,6 +68,7 @@ impl Load {
             list.push(Payer { key, address, done, waiting: BTreeMap::new() });
         }
         Ok(Self {
+            rule,
             chain_id: status.chain_id,
             genesis: status.genesis_hash,
             payers: list,
@@ -108,7 +119,10 @@ impl Load {
             for nonce in nonces {
                 let (id, _) = payer.waiting[&nonce];
                 let Ok(view) = client.transaction(id).await else { return };
-                let deep = view.depth.is_some_and(|depth| depth >= ACKNOWLEDGED_DEPTH);
+                let deep = match self.rule {
+                    Acknowledged::Deep => view.depth.is_some_and(|depth| depth >= ACKNOWLEDGED_DEPTH),
+                    Acknowledged::Settled => view.settled,
+                };
                 if view.status == TransactionStatus::Included && deep {
                     let height = view.height.map_or(0, |height| height.0);
                     self.acknowledged.insert(id, height);

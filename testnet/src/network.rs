@@ -95,6 +95,19 @@ impl Testnet {
         folder.write_network(&network)
     }
 
+    /// Adds a node to the network and starts it. It follows; a committee's vote it gets by a change of the
+    /// committee.
+    ///
+    /// # Errors
+    /// Too many nodes, or it does not get ready.
+    pub fn join(&self) -> Result<Endpoint, TestnetError> {
+        let folder = Folder::lock(&self.root)?;
+        let node = folder.add_node()?;
+        let mut child = process::start(&self.synod, &node)?;
+        process::wait_ready(&mut child, &node)?;
+        Ok(node)
+    }
+
     /// Starts one node.
     ///
     /// # Errors
@@ -152,6 +165,24 @@ impl Testnet {
             network.map_or(Ok(()), |network| folder.write_network(&network))?;
         }
         Ok(running.iter().map(|node| node.name.clone()).collect())
+    }
+
+    /// Runs a command of this network's own binary in its home, to the end.
+    ///
+    /// # Errors
+    /// [`TestnetError::Command`] with what it said.
+    pub fn synod(&self, arguments: &[&str]) -> Result<(), TestnetError> {
+        let failed = |problem: String| TestnetError::Command { command: arguments.join(" "), problem };
+        let mut command = std::process::Command::new(&self.synod);
+        command.args(arguments).env_remove("SYNOD_RPC");
+        if let Some(home) = self.root.parent() {
+            command.env("SYNOD_HOME", home);
+        }
+        let output = command.output().map_err(|error| failed(error.to_string()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 
     /// What the network was made from.

@@ -133,6 +133,27 @@ impl Plan {
     }
 }
 
+impl NodePlan {
+    /// One node more, the number `index`, for the network of `genesis`: it follows until the committee takes it
+    /// in. It dials `peers`.
+    ///
+    /// # Errors
+    /// Too many nodes, or no free ports.
+    pub fn joining(
+        options: &Options,
+        genesis: &Genesis,
+        index: usize,
+        peers: Vec<String>,
+    ) -> Result<Self, TestnetError> {
+        if index >= MOST_NODES {
+            return Err(TestnetError::NodeCount { wanted: index + 1, most: MOST_NODES });
+        }
+        let mut node = node(options, genesis.salt, index, &mut Ports::default())?;
+        node.config.p2p.peers = peers;
+        Ok(node)
+    }
+}
+
 fn salt(seed: Option<u64>) -> Result<B256, TestnetError> {
     if let Some(seed) = seed {
         return Ok(sha256(&[b"synod/testnet/salt/v1", &seed.to_be_bytes()]));
@@ -267,9 +288,14 @@ fn connect(nodes: &mut [NodePlan], links: &[Link]) {
         for (to, (peer, direct)) in peers.iter().enumerate().filter(|(to, _)| *to != from) {
             let proxied = links.iter().find(|link| link.from == from && link.to == to);
             let address = proxied.map_or(*direct, |link| link.listen);
-            node.config.p2p.peers.push(format!("/ip4/{}/tcp/{}/p2p/{peer}", address.ip(), address.port()));
+            node.config.p2p.peers.push(peer_address(address, &peer.to_string()));
         }
     }
+}
+
+/// How a peer is written in `node.toml`.
+pub fn peer_address(address: SocketAddr, peer: &str) -> String {
+    format!("/ip4/{}/tcp/{}/p2p/{peer}", address.ip(), address.port())
 }
 
 /// Finds free loopback ports, and holds them until the plan is made so that none is given twice.

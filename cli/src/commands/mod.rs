@@ -11,5 +11,6 @@ pub(crate) mod node;
 pub(crate) mod settings;
 pub(crate) mod sim;
 pub(crate) mod testnet;
+pub(crate) mod validator;
 pub(crate) mod vm;
 pub(crate) mod wallet;

@@ -43,6 +43,11 @@ impl Reason {
         Self { name: None, arguments: Value::Null, text: format!("it was stopped: {why}") }
     }
 
+    /// Reads what the ledger itself gives as a reason.
+    pub(crate) fn of_ledger(output: &[u8]) -> Self {
+        built_in(output).unwrap_or_else(|| unknown(output))
+    }
+
     /// Reads what a call returned when it was undone. The interfaces are searched in order: the contract's own
     /// first, then others', since errors of contracts further down come through.
     pub(crate) fn read<'a>(

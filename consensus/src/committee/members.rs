@@ -5,17 +5,10 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
-use synod_types::genesis::Ordering;
-use synod_types::hash::sha256;
-use synod_types::{Epoch, Genesis, Height, PublicKey, SecretKey, Signature, codec, mutant};
+use synod_types::committee::{EpochRecord, Member, Quorums, RecordError, statement_bytes};
+use synod_types::{Epoch, PublicKey, SecretKey, Signature, mutant};
 
-use super::quorum::{FaultModel, QuorumError, Quorums};
 use crate::protocol::Peer;
-
-/// The domain tag of an epoch record's hash.
-const RECORD_TAG: &[u8] = b"synod/epoch/v1";
-/// The largest encoding of an epoch record.
-pub const RECORD_LIMIT: usize = 8 * 1024;
 
 /// A member's place in the committee's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,72 +25,6 @@ impl MemberIndex {
 impl fmt::Display for MemberIndex {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
-    }
-}
-
-/// One member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// The key of its statements.
-    pub key: PublicKey,
-    /// Counts the times that it lost its memory and was taken in again (GEN-3).
-    pub incarnation: u32,
-}
-
-/// What one epoch is ordered by. A block's header binds the hash of the record that follows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// Which.
-    pub epoch: Epoch,
-    /// The ordering's name ([`crate::Protocol::NAME`]).
-    pub ordering: String,
-    /// What its members are trusted not to do.
-    pub model: FaultModel,
-    /// The height of the block that it starts from: slot s makes the block at `base + s`.
-    pub base: Height,
-    /// In the order of their indexes.
-    pub members: Vec<Member>,
-}
-
-/// Why a record makes no committee.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {
-    /// Too few or too many members.
-    #[error(transparent)]
-    Quorum(#[from] QuorumError),
-    /// Two members with one key would be one voter with two votes.
-    #[error("members {first} and {second} have one key")]
-    SameKey {
-        /// The one.
-        first: usize,
-        /// The other.
-        second: usize,
-    },
-    /// A key under which anybody's signature may verify (CRY-2).
-    #[error("member {0} has a key that is not fit for signing")]
-    WeakKey(usize),
-}
-
-impl EpochRecord {
-    /// The first epoch's record of a network that a committee orders; `None` under proof of work.
-    pub fn first(genesis: &Genesis) -> Option<Self> {
-        let model = match genesis.ordering {
-            Ordering::Pbft => FaultModel::Byzantine,
-            _ => return None,
-        };
-        let member = |member: &synod_types::genesis::Member| Member { key: member.key, incarnation: 0 };
-        Some(Self {
-            epoch: Epoch(0),
-            ordering: genesis.ordering.name().to_owned(),
-            model,
-            base: Height(0),
-            members: genesis.members.iter().map(member).collect(),
-        })
-    }
-
-    /// What a block's header binds.
-    pub fn hash(&self) -> B256 {
-        sha256(&[RECORD_TAG, &codec::encode(self)])
     }
 }
 
@@ -118,15 +45,7 @@ impl Committee {
     /// # Errors
     /// [`RecordError`].
     pub fn new(genesis: B256, record: EpochRecord) -> Result<Self, RecordError> {
-        let quorums = Quorums::new(record.members.len(), record.model)?;
-        for (second, member) in record.members.iter().enumerate() {
-            if let Some(first) = record.members[..second].iter().position(|other| other.key == member.key) {
-                return Err(RecordError::SameKey { first, second });
-            }
-            if !member.key.may_own_account() {
-                return Err(RecordError::WeakKey(second));
-            }
-        }
+        let quorums = record.check()?;
         Ok(Self(Arc::new(Inner { genesis, record, quorums })))
     }
 
@@ -187,14 +106,14 @@ impl Committee {
 
     /// The member of this key.
     pub fn find(&self, key: &PublicKey) -> Option<MemberIndex> {
-        let at = self.0.record.members.iter().position(|member| member.key == *key)?;
+        let at = self.0.record.find(key)?;
         Some(MemberIndex(at as u8))
     }
 
     /// The bytes that a statement is signed over (CRY-4).
     pub fn signed_bytes(&self, tag: &'static [u8], content: &[u8]) -> Vec<u8> {
-        let epoch = if mutant!("cry-4-no-epoch") { 0 } else { self.epoch().0 };
-        [tag, self.0.genesis.as_slice(), &epoch.to_be_bytes(), content].concat()
+        let epoch = if mutant!("cry-4-no-epoch") { Epoch(0) } else { self.epoch() };
+        statement_bytes(tag, self.0.genesis, epoch, content)
     }
 
     /// Whether `member` signed this.

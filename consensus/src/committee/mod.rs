@@ -18,17 +18,18 @@ pub mod evidence;
 pub mod interface;
 pub mod members;
 pub mod payload;
-pub mod quorum;
 pub mod signatures;
+pub mod succession;
 
 pub use attestation::{Attestation, Attested};
 pub use certificate::{Certificate, CertificateError};
 pub use evidence::{Evidence, SignedStatement};
 pub use interface::{CommitteeProtocol, Event, History, Job, Outcome, Validity};
-pub use members::{Committee, EpochRecord, Member, MemberIndex, RecordError, Signer};
+pub use members::{Committee, MemberIndex, Signer};
 pub use payload::{Payload, PayloadError};
-pub use quorum::{FaultModel, QuorumError, Quorums};
 pub use signatures::Signatures;
+pub use succession::{Succession, SuccessionError};
+pub use synod_types::committee::{EpochRecord, FaultModel, Member, QuorumError, Quorums, RecordError};
 
 #[cfg(test)]
 mod tests;

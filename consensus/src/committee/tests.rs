@@ -18,7 +18,11 @@ fn committee(members: u8, epoch: u64, genesis: u8) -> (Committee, Vec<Signer>) {
         ordering: "pbft".to_owned(),
         model: FaultModel::Byzantine,
         base: Height(10),
-        members: keys.iter().map(|key| Member { key: key.public(), incarnation: 0 }).collect(),
+        members: keys
+            .iter()
+            .zip(0..)
+            .map(|(key, index): (_, u8)| Member::new(index.to_string(), key.public()))
+            .collect(),
     };
     let committee = Committee::new(B256::repeat_byte(genesis), record).unwrap();
     let signers = keys.into_iter().map(|key| Signer::new(&committee, key).unwrap()).collect();
@@ -87,7 +91,7 @@ fn golden_bytes_of_a_record_and_a_certificate() {
         [sha256(&[&bytes]).to_string(), committee.record().hash().to_string()],
         [
             "0x6f5d62fadd53ae9a3ac400d33314ad07b2fc78c26afe4b031c3df16dbb5d7723",
-            "0x19affdb37b7a319bdde61b052f5e13775de604aece6511fe9533bab263a72a84"
+            "0x8aebb1c75fea9b1b51df9270976926d8c8723edfdcca4e9d15abc051bfb35864"
         ]
     );
 }

@@ -6,7 +6,7 @@
 //! is the attestation that all committees share ([`crate::committee`]).
 //!
 //! The rules, by their ids:
-//! - PBFT-1 [`crate::committee::quorum`]: q = ⌈(n+f+1)/2⌉.
+//! - PBFT-1 [`synod_types::committee`]: q = ⌈(n+f+1)/2⌉.
 //! - PBFT-2, PBFT-3 `agree`, `bodies`: what is accepted, body and all durable before the vote; prepared,
 //!   committed.
 //! - PBFT-4, PBFT-5, PBFT-11 `checkpoint`: execution in order, certificates, watermarks.

@@ -44,7 +44,11 @@ pub(crate) fn committee(members: u8) -> (Committee, Vec<Signer>) {
         ordering: "pbft".to_owned(),
         model: FaultModel::Byzantine,
         base: Height(0),
-        members: keys.iter().map(|key| Member { key: key.public(), incarnation: 0 }).collect(),
+        members: keys
+            .iter()
+            .zip(0..)
+            .map(|(key, index): (_, u8)| Member::new(index.to_string(), key.public()))
+            .collect(),
     };
     let committee = Committee::new(B256::ZERO, record).unwrap();
     let signers = keys.into_iter().map(|key| Signer::new(&committee, key).unwrap()).collect();

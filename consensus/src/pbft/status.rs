@@ -6,7 +6,7 @@ use synod_types::{BlockHash, Slot};
 
 use super::messages::{Choice, View};
 use super::{Pbft, Protocol, Status};
-use crate::committee::MemberIndex;
+use crate::committee::{Certificate, MemberIndex};
 
 /// What this member stands for, as its memory has it (A10).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +60,13 @@ impl Pbft {
         self.executed
     }
 
+    /// The certificate of the epoch's last block, once that block is durable here, too: then this epoch is over
+    /// for this member, and the next can begin.
+    pub fn end_certificate(&self) -> Option<&Certificate> {
+        let end = self.ended_at.filter(|end| self.executed >= *end && self.fetching.is_none())?;
+        self.stable.as_ref().filter(|stable| stable.slot() == end)
+    }
+
     /// Why it stands still, if it does.
     pub fn halted(&self) -> Option<&str> {
         self.halted.as_deref()
@@ -81,6 +88,7 @@ impl Pbft {
             best_height: self.height(self.executed.max(self.certified())),
             waits_for: self.waits_for(),
             facts: vec![
+                ("epoch", self.config.committee.epoch().to_string()),
                 ("view", self.view.to_string()),
                 ("primary", self.primary().to_string()),
                 ("is_primary", (self.config.me() == Some(self.primary())).to_string()),

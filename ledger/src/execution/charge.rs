@@ -13,8 +13,9 @@
 //! leaves above the base fee, goes to the fee recipient.
 
 use alloy_primitives::U512;
+use synod_types::committee::EpochRecord;
 use synod_types::{
-    Address, Bytes, Gas, Height, NativeTransaction, Receipt, TransactionId, U256, UnixMillis,
+    Address, Bytes, Gas, Height, NativeTransaction, Position, Receipt, TransactionId, U256, UnixMillis,
     VerifiedTransaction,
 };
 use synod_vm::fork::FORK;
@@ -22,7 +23,7 @@ use synod_vm::tracer::{NoTracer, Tracer};
 use synod_vm::{Execution, Vm, gas};
 
 use super::contract::{self, BlockHost};
-use super::{Parent, Rules};
+use super::{Parent, Rules, committee};
 use crate::state::{DiffBuilder, StateRead};
 
 /// The most bytes of a creation's code (EIP-3860).
@@ -164,6 +165,10 @@ pub(super) struct Room<'a> {
     rules: &'a Rules,
     parent: Parent<'a>,
     height: Height,
+    /// The epoch's record.
+    record: Option<EpochRecord>,
+    /// The next epoch's, once the block has changed the committee.
+    next: Option<EpochRecord>,
     base_fee: u128,
     fee_recipient: Address,
     environment: synod_vm::Block,
@@ -178,6 +183,7 @@ impl<'a> Room<'a> {
     pub(super) fn new(
         rules: &'a Rules,
         parent: &Parent<'a>,
+        record: Option<EpochRecord>,
         time: UnixMillis,
         base_fee: u128,
         fee_recipient: Address,
@@ -187,6 +193,8 @@ impl<'a> Room<'a> {
             rules,
             parent: *parent,
             height,
+            record,
+            next: None,
             base_fee,
             fee_recipient,
             environment: contract::environment(rules, height, &parent.hash, time, base_fee, fee_recipient),
@@ -212,6 +220,11 @@ impl<'a> Room<'a> {
         Gas(self.gas_used)
     }
 
+    /// The block's place in the order, and the next epoch's record when the block ends its own.
+    pub(super) fn close(self) -> (Position, Option<EpochRecord>) {
+        (committee::position_in(self.record.as_ref(), self.height), self.next)
+    }
+
     /// Runs one transaction, or says why it cannot be charged; then nothing is changed.
     pub(super) fn run<S: StateRead + ?Sized>(
         &mut self,
@@ -222,12 +235,16 @@ impl<'a> Room<'a> {
         let native = transaction.native();
         let (bytes, gas) = self.check(transaction, changes)?;
         let tip = native.max_tip.min(native.max_fee - self.base_fee);
-        let receipt = if contract::runs_code(native.to.as_ref(), changes) {
+        let receipt = if committee::is_change(self.rules, native) {
+            let verdict = self.change_committee(native, changes);
+            self.pay(native, &transaction.sender(), gas, tip, U256::ZERO, changes);
+            self.receipt_of_change(transaction.id(), gas, tip, verdict)
+        } else if contract::runs_code(native.to.as_ref(), changes) {
             let execution = self.watch(vm, transaction, changes, &mut NoTracer);
             contract::take_over(&execution, changes);
             contract::receipt(transaction.id(), execution, self.base_fee + tip)
         } else {
-            self.transfer(native, &transaction.sender(), gas, tip, changes);
+            self.pay(native, &transaction.sender(), gas, tip, native.value, changes);
             self.receipt_of_transfer(transaction.id(), gas, tip)
         };
         self.count += 1;
@@ -287,7 +304,8 @@ impl<'a> Room<'a> {
         if native.to.is_none() && length > limit {
             return Err(LeftOut::InitCodeTooLong { length, limit });
         }
-        let needed = intrinsic_gas(native);
+        let change = if committee::is_change(self.rules, native) { committee::CHANGE_GAS } else { 0 };
+        let needed = Gas(intrinsic_gas(native).0.saturating_add(change));
         if native.gas_limit < needed {
             return Err(LeftOut::GasTooLow { needed, limit: native.gas_limit });
         }
@@ -297,12 +315,30 @@ impl<'a> Room<'a> {
         Ok(needed.0)
     }
 
-    fn transfer<S: StateRead + ?Sized>(
+    /// Judges a change of the committee. At most one in a block is good: the next names an epoch that is over.
+    fn change_committee<S: StateRead + ?Sized>(
+        &mut self,
+        native: &NativeTransaction,
+        changes: &mut DiffBuilder<'_, S>,
+    ) -> Result<(), String> {
+        let current = self.next.as_ref().or(self.record.as_ref()).expect("a change needs a committee");
+        let next = committee::judge(self.rules, current, native, self.height)?;
+        if self.next.is_some() {
+            return Err("the epoch ends in this block already: send it again in the next".to_owned());
+        }
+        committee::write(&next, changes);
+        self.next = Some(next);
+        Ok(())
+    }
+
+    /// What a transaction costs that enters no machine, and the value that it moves.
+    fn pay<S: StateRead + ?Sized>(
         &self,
         native: &NativeTransaction,
         sender: &Address,
         gas: u64,
         tip: u128,
+        value: U256,
         changes: &mut DiffBuilder<'_, S>,
     ) {
         let gas = U256::from(gas);
@@ -310,13 +346,28 @@ impl<'a> Room<'a> {
         let recipient = native.to.expect("creations run code");
         let account = changes.account(sender);
         account.nonce += 1;
-        account.balance -= burnt + tips + native.value;
+        account.balance -= burnt + tips + value;
         let account = changes.account(&recipient);
-        account.balance = account.balance.checked_add(native.value).expect(MONEY_FITS);
+        account.balance = account.balance.checked_add(value).expect(MONEY_FITS);
         let account = changes.account(&self.fee_recipient);
         account.balance = account.balance.checked_add(tips).expect(MONEY_FITS);
         let system = changes.system();
         system.burnt = system.burnt.checked_add(burnt).expect(MONEY_FITS);
+    }
+
+    fn receipt_of_change(
+        &self,
+        transaction: TransactionId,
+        gas: u64,
+        tip: u128,
+        verdict: Result<(), String>,
+    ) -> Receipt {
+        let mut receipt = self.receipt_of_transfer(transaction, gas, tip);
+        if let Err(reason) = verdict {
+            receipt.succeeded = false;
+            receipt.output = committee::reason_bytes(&reason);
+        }
+        receipt
     }
 
     fn receipt_of_transfer(&self, transaction: TransactionId, gas: u64, tip: u128) -> Receipt {

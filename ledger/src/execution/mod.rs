@@ -13,6 +13,8 @@
 //! **Contracts.** A transaction that creates or calls one runs in the virtual machine ([`contract`]); all others
 //! are transfers, which do not enter it.
 //!
+//! **Committees.** A transaction to one address changes who orders, if a quorum signed it ([`committee`]).
+//!
 //! **Order within a block.** The reward that matures here is credited first, then transactions run one after
 //! the other, then this block's reward joins the immature ones.
 //!
@@ -21,6 +23,7 @@
 //! what was burnt grew together by exactly what was issued, or the process stops.
 
 mod charge;
+pub mod committee;
 pub mod contract;
 pub mod fees;
 mod genesis;
@@ -34,6 +37,7 @@ pub use charge::{INIT_CODE_LIMIT, LeftOut, intrinsic_gas};
 pub use contract::{Ancestors, BLOCK_HASHES, RECEIPT_OUTPUT_LIMIT};
 pub use genesis::{Beginning, genesis_block, genesis_entries};
 pub use seal::{Difference, Roots, compare, receipts_root, seal};
+use synod_types::committee::EpochRecord;
 use synod_types::genesis::{Fees, Limits, Ordering, ProofOfWork};
 use synod_types::{
     Address, B256, BlockHash, Gas, Genesis, Height, Position, Receipt, U256, UnixMillis, VerifiedTransaction,
@@ -54,6 +58,8 @@ pub struct Rules {
     pub genesis_time: UnixMillis,
     /// Who orders.
     pub ordering: Ordering,
+    /// The first epoch's record; `None` under proof of work.
+    pub committee: Option<EpochRecord>,
     /// How fees move.
     pub fees: Fees,
     /// What fits into a block.
@@ -69,6 +75,7 @@ impl From<&Genesis> for Rules {
             genesis: genesis.hash(),
             genesis_time: genesis.time,
             ordering: genesis.ordering,
+            committee: EpochRecord::first(genesis),
             fees: genesis.fees.clone(),
             limits: genesis.limits.clone(),
             pow: genesis.pow.clone(),
@@ -123,6 +130,8 @@ pub struct Outcome {
     pub left_out: Vec<(VerifiedTransaction, LeftOut)>,
     /// Gas used by all.
     pub gas_used: Gas,
+    /// The next epoch's record, when the block ends its own.
+    pub next_committee: Option<EpochRecord>,
     /// What changes.
     pub diff: Diff,
 }
@@ -155,13 +164,14 @@ pub fn execute<S: StateRead + ?Sized>(
         }
     }
     let gas_used = block.gas_used();
+    let (position, next_committee) = block.close();
     fees::close_block(gas_used, changes.system());
     rewards::issue(rules, height, proposal.fee_recipient, &mut changes);
     let diff = changes.finish();
     check_books(&diff);
     Outcome {
         height,
-        position: seal::position_of(height),
+        position,
         time,
         proposer: proposal.proposer,
         fee_recipient: proposal.fee_recipient,
@@ -170,6 +180,7 @@ pub fn execute<S: StateRead + ?Sized>(
         receipts,
         left_out,
         gas_used,
+        next_committee,
         diff,
     }
 }
@@ -192,7 +203,8 @@ fn open_block<'a, S: StateRead + ?Sized>(
     let height = parent.height.next().expect("no chain is 2^64 blocks long");
     rewards::mature(rules, height, changes);
     let base_fee = fees::open_period(rules, time, changes.system());
-    charge::Room::new(rules, parent, time, base_fee, fee_recipient)
+    let record = committee::record_in_force(rules, changes.parent());
+    charge::Room::new(rules, parent, record, time, base_fee, fee_recipient)
 }
 
 /// Conservation, from what was touched alone: what balances, immature rewards and burnt money grew by

@@ -1,11 +1,10 @@
 //! Making the block out of what execution did, and comparing it with one that somebody else made.
 
 use synod_types::block::{FORMAT_VERSION, HEADER_VERSION};
+use synod_types::committee::EpochRecord;
 use synod_types::hash::{list_leaf, root_of_leaves};
 use synod_types::receipt::logs_bloom;
-use synod_types::{
-    B256, BlockHash, Commitment, Epoch, Header, Height, Position, Receipt, Slot, UnixMillis, codec,
-};
+use synod_types::{B256, BlockHash, Commitment, Header, Receipt, UnixMillis, codec};
 
 use super::{Outcome, Rules};
 
@@ -53,7 +52,7 @@ pub fn seal(
         base_fee: outcome.base_fee,
         proposer: outcome.proposer,
         fee_recipient: outcome.fee_recipient,
-        next_committee: B256::ZERO,
+        next_committee: outcome.next_committee.as_ref().map_or(B256::ZERO, EpochRecord::hash),
         extra_nonce: 0,
     };
     let header = Header {
@@ -101,11 +100,6 @@ pub fn compare(built: (&Header, &Commitment), theirs: (&Header, &Commitment)) ->
         Some((name, _)) => Err(Difference(name)),
         None => Ok(()),
     }
-}
-
-/// Under proof of work the slot is the height, in one epoch.
-pub(super) fn position_of(height: Height) -> Position {
-    Position { epoch: Epoch(0), slot: Slot(height.0) }
 }
 
 /// The latest time that a header can hold, for times past it.

@@ -115,6 +115,11 @@ impl<'a, S: StateRead + ?Sized> DiffBuilder<'a, S> {
         self.accounts = addresses.into_iter().zip(accounts).map(unchanged).collect();
     }
 
+    /// The state that these are changes of.
+    pub fn parent(&self) -> &'a S {
+        self.parent
+    }
+
     /// The account as it stands now.
     pub fn account(&mut self, address: &Address) -> &mut Account {
         let entry = self.accounts.entry(*address).or_insert_with(|| {

@@ -79,6 +79,11 @@ impl Ordering {
         }
     }
 
+    /// The ordering that people call so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Pow, Self::Pbft].into_iter().find(|ordering| ordering.name() == name)
+    }
+
     /// Whether a committee orders.
     pub fn has_committee(self) -> bool {
         self != Self::Pow

@@ -8,6 +8,7 @@
 //! - [`keys`], [`signature`]: ed25519 keys, signing, and the one ZIP-215 verification rule.
 //! - [`address`], [`amount`]: how accounts and money are written and read by people.
 //! - [`transaction`], [`receipt`], [`block`], [`genesis`]: the ledger's nouns.
+//! - [`committee`]: who orders, by epoch, and how one committee follows another.
 //! - [`number`]: newtypes for heights, slots, epochs, gas, times.
 //! - [`hostile`]: what every crate's hostile-input tests make their inputs from.
 
@@ -15,6 +16,7 @@ pub mod address;
 pub mod amount;
 pub mod block;
 pub mod codec;
+pub mod committee;
 pub mod genesis;
 pub mod hash;
 pub mod hostile;

@@ -181,7 +181,7 @@ where
 
     fn validators(&self) -> Result<CommitteeView, Refusal> {
         let side = self.committee.as_ref().ok_or_else(Refusal::no_committee)?;
-        Ok(side.view(self.chain.reader().genesis(), &self.peers, self.chain.reader().head().height()))
+        Ok(side.view(&self.peers, self.chain.reader().head().height()))
     }
 
     fn certificate(&self, at: Option<BlockReference>) -> Result<CertificateView, Refusal> {
@@ -319,6 +319,8 @@ where
         let is_absent = proof.account.is_empty();
         let certificate =
             self.committee.as_ref().and_then(|side| side.of_block(proof.commitment.height, PATIENCE));
+        let epoch = certificate.as_ref().map(|certificate| certificate.statement.position.epoch);
+        let epochs = epoch.and_then(|epoch| self.committee.as_ref()?.successions(epoch)).unwrap_or_default();
         Ok(ProofView {
             address,
             account: (!is_absent).then(|| codec::encode(&proof.account).into()),
@@ -329,6 +331,7 @@ where
             header: proof.header.to_bytes().into(),
             commitment: codec::encode(&proof.commitment).into(),
             certificate: certificate.map(|certificate| certificate.to_bytes().into()),
+            epochs: epochs.iter().map(|end| end.to_bytes().into()).collect(),
         })
     }
 

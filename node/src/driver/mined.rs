@@ -77,7 +77,7 @@ pub(super) fn start(
     };
     let ordering = Ordering {
         replica,
-        journal,
+        journal: Some(journal),
         outlet: PowOutlet {
             writer: Writer { network: parts.network.clone(), peers: parts.peers.clone() },
             commands: commands.clone(),
@@ -89,6 +89,7 @@ pub(super) fn start(
         clock,
         status,
         stop: parts.stop.clone(),
+        successor: Box::new(|_| None),
     };
     let reader = Reader {
         events: parts.events,

@@ -36,7 +36,9 @@ mod templates;
 mod views;
 mod wire;
 
-pub use committee::{begin_member, check_payload, payload_of, payload_room, proposal_of};
+pub use committee::{
+    MemberMemory, begin_member, check_payload, member_memory, payload_of, payload_room, proposal_of,
+};
 pub use history::SharedBlocks;
 pub use ordering::RecordJournal;
 pub use records::{DiskRecords, RecordsError};

@@ -54,6 +54,29 @@ pub(super) struct Demand {
     pub(super) bytes: u64,
 }
 
+/// What goes on in place of a replica whose time is over.
+pub(super) struct Next<P: Protocol, J> {
+    /// The replica.
+    pub(super) replica: Replica<P>,
+    /// Its journal.
+    pub(super) journal: J,
+    /// What the network says to it from now on; what it said to the other is dropped.
+    pub(super) network: Receiver<Input<P>>,
+}
+
+impl<P: Protocol, J> Next<P, J> {
+    fn into_parts(self) -> (Replica<P>, Option<J>, Receiver<Input<P>>) {
+        (self.replica, Some(self.journal), self.network)
+    }
+}
+
+/// Begins what goes on, once the old journal is closed: the two may be one log.
+pub(super) type Begin<P, J> = Box<dyn FnOnce() -> Result<Next<P, J>, String> + Send>;
+
+/// Asked after each step: whether another replica goes on. The old one's effects were carried out, and those
+/// that found no room are void.
+pub(super) type Successor<P, J> = Box<dyn FnMut(&Replica<P>) -> Option<Begin<P, J>> + Send>;
+
 /// Where the pool writes what waits. Only the newest word counts, and none gets lost: an old one that came last
 /// would have a committee wait for a primary that has nothing to propose.
 #[derive(Debug, Clone)]
@@ -120,8 +143,8 @@ pub(super) fn queues<P: Protocol>() -> (Inputs<P>, Inbox<P>) {
 pub(super) struct Ordering<P: Protocol, J, O> {
     /// The state machine behind its boundary.
     pub(super) replica: Replica<P>,
-    /// Where its records go.
-    pub(super) journal: J,
+    /// Where its records go; none while one replica follows another.
+    pub(super) journal: Option<J>,
     /// Where its effects go.
     pub(super) outlet: O,
     /// Where its inputs come from.
@@ -132,6 +155,8 @@ pub(super) struct Ordering<P: Protocol, J, O> {
     pub(super) status: watch::Sender<Status>,
     /// The node's end.
     pub(super) stop: Stop,
+    /// What follows.
+    pub(super) successor: Successor<P, J>,
 }
 
 impl<P, J, O> Ordering<P, J, O>
@@ -163,6 +188,15 @@ where
                 return;
             }
             self.release(&mut backlog);
+            if let Some(begin) = (self.successor)(&self.replica) {
+                self.journal = None;
+                match begin() {
+                    Ok(next) => (self.replica, self.journal, self.inbox.network) = next.into_parts(),
+                    Err(reason) => return self.stop.fail(reason),
+                }
+                backlog.clear();
+                continue;
+            }
             self.status.send_if_modified(|status| {
                 let current = self.replica.status();
                 let changed = *status != current;
@@ -191,9 +225,10 @@ where
 
     /// Writes whole groups until no record waits.
     fn write_records(&mut self) -> Result<(), String> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
         while let Some(frame) = self.replica.take_frame() {
-            self.journal.write(&frame)?;
-            self.replica.durable(&Durable::proven_by(&self.journal));
+            journal.write(&frame)?;
+            self.replica.durable(&Durable::proven_by(journal));
         }
         Ok(())
     }

@@ -75,16 +75,6 @@ impl<D: Disk + Clone, R: Serialize + DeserializeOwned> DiskRecords<D, R> {
         }
         Ok((Self { log, parts: 0, record: PhantomData }, records))
     }
-
-    /// Notes that the log is made, and empty: from now on its loss is a loss.
-    ///
-    /// # Errors
-    /// [`RecordsError`].
-    pub fn begin(mut self) -> Result<(), RecordsError> {
-        self.log.append(&codec::encode(&Vec::<R>::new()))?;
-        self.log.commit()?;
-        Ok(self.log.note_end()?)
-    }
 }
 
 /// Writes the records anew, and drops what stood before. Nothing goes before what replaces it is durable

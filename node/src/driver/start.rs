@@ -89,6 +89,9 @@ pub enum NodeError {
     /// Ordering's journal.
     #[error("votes/: {0}")]
     Records(#[from] RecordsError),
+    /// A member's memory cannot be begun.
+    #[error("votes/: {0}")]
+    Memory(String),
     /// The pool log.
     #[error(transparent)]
     Pool(#[from] JournalError),

@@ -6,7 +6,8 @@
 //! (`--block`), or weighs the work that it shows.
 //!
 //! Under a committee the header's hash stands in a certificate, a quorum of whose committee signed it, and the
-//! committee stands in the genesis (`--genesis`): then nothing is left to trust but that document.
+//! committee stands in the genesis (`--genesis`), or follows from it epoch by epoch: then nothing is left to
+//! trust but that document.
 
 use std::fmt;
 use std::io::Read;
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use synod_consensus::committee::{Certificate, Committee, EpochRecord};
+use synod_consensus::committee::succession::follow_all;
+use synod_consensus::committee::{Certificate, Committee, EpochRecord, Succession};
 use synod_consensus::pow::Target;
 use synod_ledger::prove::AccountProof;
 use synod_ledger::state::Account;
@@ -22,15 +24,15 @@ use synod_ledger::trie::Proof;
 use synod_node::rpc::types::ProofView;
 use synod_types::address::{format_address, parse_address};
 use synod_types::block::HEADER_LENGTH;
-use synod_types::{BlockHash, Bytes, Commitment, Genesis, Header, Height, U256, codec};
+use synod_types::{B256, BlockHash, Bytes, Commitment, Genesis, Header, Height, U256, codec};
 
 use crate::context::Context;
 use crate::failure::{Exit, Failure, Outcome};
 use crate::wallet::draft::{Wei, both};
 use crate::wallet::names::Names;
 
-/// A proof is a few kilobytes; the longest walk some 17.
-const LENGTH_LIMIT: u64 = 256 * 1024;
+/// A proof is a few kilobytes, the longest walk some 17, and an epoch's end 2 to 20.
+const LENGTH_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// Check an account's proof without any node
 ///
@@ -61,8 +63,8 @@ pub(crate) struct Verify {
 enum Ground {
     /// Its header shows so many hashes of work.
     Work { work: String },
-    /// So many members of the genesis' committee signed that it is final.
-    Certificate { signers: usize, members: usize, quorum: usize, genesis: String },
+    /// So many members of the committee that the genesis leads to signed that it is final.
+    Certificate { signers: usize, members: usize, quorum: usize, epoch: u64, genesis: String },
     /// It was compared with a hash, and with nothing else.
     Hash,
 }
@@ -191,7 +193,7 @@ fn ground(
     genesis: Option<&Genesis>,
 ) -> Result<Ground, String> {
     let committee = match genesis.and_then(|genesis| Some((genesis.hash(), EpochRecord::first(genesis)?))) {
-        Some((genesis, record)) => Some(Committee::new(genesis, record).map_err(|error| error.to_string())?),
+        Some((genesis, first)) => Some(committee(view, genesis, first)?),
         None => None,
     };
     let height = proof.commitment.height;
@@ -212,6 +214,12 @@ fn ground(
     }
 }
 
+/// The committee that the genesis' own one leads to, by the ends of the epochs between.
+fn committee(view: &ProofView, genesis: B256, first: EpochRecord) -> Result<Committee, String> {
+    let ends: Result<Vec<_>, _> = view.epochs.iter().map(|bytes| Succession::from_bytes(bytes)).collect();
+    follow_all(genesis, first, &ends.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+}
+
 fn certified(
     view: &ProofView,
     committee: &Committee,
@@ -229,6 +237,7 @@ fn certified(
         signers: certificate.signatures.count(),
         members: committee.len(),
         quorum: committee.quorum(),
+        epoch: committee.epoch().0,
         genesis: committee.genesis().to_string(),
     })
 }
@@ -259,9 +268,9 @@ impl fmt::Display for Verified {
                 formatter,
                 "  which shows {work} hashes of work; compare its hash with a block that you trust (--block)"
             ),
-            Ground::Certificate { signers, members, quorum, genesis } => write!(
+            Ground::Certificate { signers, members, quorum, epoch, genesis } => write!(
                 formatter,
-                "  which is final: {signers} of the {members} members of genesis {genesis} signed it, and {quorum} are needed"
+                "  which is final: {signers} of the {members} members of epoch {epoch} of genesis {genesis} signed it, and {quorum} are needed"
             ),
             Ground::Hash => Ok(()),
         }

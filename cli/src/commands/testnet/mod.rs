@@ -32,6 +32,7 @@ pub(crate) enum TestnetCommand {
     Logs(logs::Logs),
     Stop(nodes::Stop),
     Start(nodes::Start),
+    Join(nodes::Join),
     Down(nodes::Down),
     Reset(up::Reset),
     /// Cut, hold or delay the links between nodes (needs `up --faults`)
@@ -60,6 +61,7 @@ impl TestnetCommand {
             Self::Logs(logs) => logs.run(&testnet, context),
             Self::Stop(stop) => stop.run(&testnet, context),
             Self::Start(start) => start.run(&testnet, context),
+            Self::Join(join) => join.run(&testnet, context),
             Self::Down(down) => down.run(&testnet, context),
             Self::Reset(reset) => reset.run(&testnet, context),
             Self::Fault(fault) => fault.run(&testnet, context),

@@ -38,6 +38,13 @@ pub(crate) struct Start {
     node: String,
 }
 
+/// Add a node and start it
+///
+/// It follows the chain. Under a committee `synod validator add NODE` lets it vote.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  synod testnet join && synod validator add node4")]
+pub(crate) struct Join {}
+
 /// Stop all nodes; the chain stays
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  synod testnet down")]
@@ -70,6 +77,16 @@ impl Start {
         let started = testnet.start(&self.node).map_err(failure)?;
         drop(progress);
         context.output.result(&Done::new(&[started.name], "ready"));
+        Ok(())
+    }
+}
+
+impl Join {
+    pub(super) fn run(self, testnet: &Testnet, context: &Context) -> Outcome<()> {
+        let progress = context.output.progress("starting");
+        let joined = testnet.join().map_err(failure)?;
+        drop(progress);
+        context.output.result(&Done::new(&[joined.name], "ready"));
         Ok(())
     }
 }

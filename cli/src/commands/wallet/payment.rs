@@ -97,9 +97,17 @@ impl Payment<'_> {
     /// # Errors
     /// As [`Delivery::watch`].
     pub(crate) fn watch<'s>(&self, slot: &'s Slot) -> Outcome<(TransactionStatusView, &'s Record)> {
-        let wait = self.options.wait;
-        let settled_depth =
-            if wait == Wait::Final { self.session.genesis()?.pow.settled_depth } else { SAFE_DEPTH };
+        let has_committee = self.session.network_has_committee();
+        // A committee's block is final within milliseconds, or something is wrong that its owner should know.
+        let wait = match self.options.wait {
+            Wait::Included if has_committee => Wait::Final,
+            wait => wait,
+        };
+        let settled_depth = match wait {
+            _ if has_committee => 1,
+            Wait::Final => self.session.genesis()?.pow.settled_depth,
+            _ => SAFE_DEPTH,
+        };
         let view = self.delivery().watch(slot, wait, settled_depth)?;
         let told = slot.records.iter().find(|record| record.id == view.id).unwrap_or(slot.latest());
         Ok((view, told))

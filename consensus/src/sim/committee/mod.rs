@@ -168,7 +168,11 @@ pub(super) fn known_committee(genesis: B256, members: usize) -> (Committee, Vec<
         ordering: Pbft::NAME.to_owned(),
         model: FaultModel::Byzantine,
         base: Height(0),
-        members: keys.iter().map(|key| Member { key: key.public(), incarnation: 0 }).collect(),
+        members: keys
+            .iter()
+            .zip(0..)
+            .map(|(key, index): (_, u8)| Member::new(index.to_string(), key.public()))
+            .collect(),
     };
     let committee = Committee::new(genesis, record).expect("four to sixteen distinct keys");
     let signers = keys.into_iter().filter_map(|key| Signer::new(&committee, key)).collect();

@@ -1,7 +1,8 @@
 //! Certificates on the node's disk: a log of its own, written behind.
 //!
 //! Nothing rests on a certificate's being durable: what a power cut takes is attested again (the blocks are in
-//! the block log), so that the log is written a few times a second and no block waits for it.
+//! the block log), so that the log is written a few times a second and no block waits for it. The one exception
+//! is the certificate of an epoch's last block, which is synced before the next epoch begins.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -106,6 +107,17 @@ where
         if self.queue.try_send(certificate.clone()).is_err() {
             tracing::debug!(height = %certificate.statement.height, "a certificate is not written: the queue is full");
         }
+    }
+
+    /// Keeps a certificate that something rests on: it is durable afterwards.
+    ///
+    /// # Errors
+    /// The disk's; the node must stop.
+    pub(super) fn secure(&self, certificate: &Certificate) -> Result<(), LogError> {
+        append(&self.shared, std::slice::from_ref(certificate))?;
+        self.store().note(certificate.clone());
+        self.news.notify_all();
+        Ok(())
     }
 
     /// The newest.

@@ -5,9 +5,12 @@ use crossbeam_channel::Sender;
 use synod_consensus::Input;
 use synod_consensus::committee::{Outcome, Payload};
 use synod_consensus::pbft::Pbft;
+use synod_ledger::Executed;
 use synod_ledger::disk::Disk;
 use synod_ledger::execution::Proposal;
-use synod_types::{Address, Block, BlockHash, Epoch, Height, Position, Slot, UnixMillis};
+use synod_ledger::execution::committee::position_in;
+use synod_types::committee::EpochRecord;
+use synod_types::{Address, B256, Block, BlockHash, Height, Position, UnixMillis};
 
 use super::payload::{payload_of, payload_room, proposal_of};
 use crate::driver::execution::{Desk, Worker};
@@ -47,10 +50,8 @@ pub(in crate::driver) struct Executor {
     pub(super) proposer: Address,
     /// Who gets the tips of what is proposed here.
     pub(super) fee_recipient: Address,
-    /// The block that the epoch starts from.
-    pub(super) base: Height,
-    /// The epoch.
-    pub(super) epoch: Epoch,
+    /// The record of the epoch that goes on above the tip.
+    pub(super) record: EpochRecord,
 }
 
 type CommitteeDesk<D> = Desk<D, Pbft>;
@@ -72,7 +73,7 @@ where
                 Ok(())
             }
             Task::Install { blocks, reply } => {
-                let verdict = install(&blocks, desk);
+                let verdict = self.install(&blocks, desk);
                 desk.commit()?;
                 // Whoever fetched them may have stopped.
                 let _ = reply.send(verdict);
@@ -81,7 +82,7 @@ where
             Task::FetchEnded => {
                 desk.commit()?;
                 let head = desk.ledger.head();
-                let position = self.position(head.height());
+                let position = head.commitment.position;
                 desk.answer(Input::Done(Outcome::Installed { position, block_hash: head.hash }));
                 Ok(())
             }
@@ -90,17 +91,38 @@ where
 }
 
 impl Executor {
-    fn position(&self, height: Height) -> Position {
-        Position { epoch: self.epoch, slot: Slot(height.0.saturating_sub(self.base.0)) }
+    /// Notes that a block is on top now. An epoch's last one is told of before it is durable; what ordering
+    /// appends after it is void.
+    fn extended<D>(&mut self, block: &Executed, desk: &CommitteeDesk<D>)
+    where
+        D: Disk + Send + 'static,
+        D::File: Send + Sync,
+    {
+        if block.commitment.next_committee == B256::ZERO {
+            return;
+        }
+        let reader = desk.ledger.reader();
+        self.record = reader.record_after(block).expect("a committee's chain has a record after each block");
+        tracing::info!(epoch = %self.record.epoch, height = %block.height(), "the committee changes");
+        desk.answer(Input::Done(Outcome::Ended { position: block.commitment.position }));
     }
 
-    fn append<D>(&self, position: Position, body: &[u8], desk: &mut CommitteeDesk<D>) -> Result<(), String>
+    fn append<D>(
+        &mut self,
+        position: Position,
+        body: &[u8],
+        desk: &mut CommitteeDesk<D>,
+    ) -> Result<(), String>
     where
         D: Disk + Send + 'static,
         D::File: Send + Sync,
     {
         let head = desk.ledger.head();
-        let next = self.position(Height(head.height().0 + 1));
+        let next = position_in(Some(&self.record), Height(head.height().0 + 1));
+        if position.epoch < next.epoch {
+            tracing::debug!(%position, "decided after its epoch's end, and void");
+            return Ok(());
+        }
         if position != next {
             return Err(format!("ordering appends {position}, and {next} is next: a bug of this program"));
         }
@@ -119,6 +141,7 @@ impl Executor {
                 desk.door.pool().remove(transaction.id());
             }
         }
+        self.extended(&extended.executed, desk);
         desk.appended(&extended.executed, Some(position));
         if let Ok(payload) = Payload::new(Bytes::copy_from_slice(body)) {
             desk.door.offer_ended(payload.digest());
@@ -159,17 +182,18 @@ impl Executor {
         desk.door.offered(payload.digest(), ids);
         Some(payload)
     }
-}
 
-fn install<D>(blocks: &[Block], desk: &mut CommitteeDesk<D>) -> Result<(), String>
-where
-    D: Disk + Send + 'static,
-    D::File: Send + Sync,
-{
-    for block in blocks {
-        let checked = desk.checked(block.transactions.clone());
-        let executed = desk.ledger.append(block, &checked).map_err(|error| error.to_string())?;
-        desk.appended(&executed, None);
+    fn install<D>(&mut self, blocks: &[Block], desk: &mut CommitteeDesk<D>) -> Result<(), String>
+    where
+        D: Disk + Send + 'static,
+        D::File: Send + Sync,
+    {
+        for block in blocks {
+            let checked = desk.checked(block.transactions.clone());
+            let executed = desk.ledger.append(block, &checked).map_err(|error| error.to_string())?;
+            self.extended(&executed, desk);
+            desk.appended(&executed, None);
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -20,7 +20,11 @@ impl Four {
             ordering: "pbft".to_owned(),
             model: FaultModel::Byzantine,
             base: Height(0),
-            members: keys.iter().map(|key| Member { key: key.public(), incarnation: 0 }).collect(),
+            members: keys
+                .iter()
+                .zip(0..)
+                .map(|(key, index): (_, u8)| Member::new(index.to_string(), key.public()))
+                .collect(),
         };
         let committee = Committee::new(B256::repeat_byte(network), record).expect("four members");
         let signer = |key| Signer::new(&committee, key).expect("a member's key");

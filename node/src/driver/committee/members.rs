@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use synod_consensus::committee::{Committee, MemberIndex, Signer};
-use synod_types::Signature;
+use synod_types::{Epoch, Signature};
 
 use crate::network::PeerName;
 
@@ -20,6 +20,8 @@ const TAG: &[u8] = b"synod/introduction/v1";
 /// "This peer speaks for this member."
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Introduction {
+    /// The epoch: the committee of another cannot check it.
+    pub(super) epoch: Epoch,
     member: MemberIndex,
     signature: Signature,
 }
@@ -27,7 +29,8 @@ pub(super) struct Introduction {
 impl Introduction {
     /// What `signer`'s node says of itself.
     pub(super) fn new(committee: &Committee, signer: &Signer, peer: PeerName) -> Self {
-        Self { member: signer.index(), signature: signer.sign(committee, TAG, peer.as_bytes()) }
+        let epoch = committee.epoch();
+        Self { epoch, member: signer.index(), signature: signer.sign(committee, TAG, peer.as_bytes()) }
     }
 
     /// The member, if `peer` may speak for it.
@@ -77,11 +80,11 @@ impl Members {
         peer: PeerName,
         introduction: &Introduction,
     ) -> Result<Option<MemberIndex>, Refused> {
-        let Some(member) = introduction.member(&self.committee, peer) else { return Err(Refused::Forged) };
-        let mut table = self.table();
-        if table.members.contains_key(&peer) {
+        if self.table().members.contains_key(&peer) {
             return Ok(None);
         }
+        let Some(member) = introduction.member(&self.committee, peer) else { return Err(Refused::Forged) };
+        let mut table = self.table();
         if table.peers.contains_key(&member) {
             return Err(Refused::Twin);
         }

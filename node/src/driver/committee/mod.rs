@@ -9,21 +9,26 @@
 //! - `members`: which peer speaks for which member, by a signature over the network, the epoch and the peer.
 //! - `wire`: bytes to checked messages and back; signatures are checked here, off the ordering thread.
 //! - `execution`: decided payloads become blocks, and the pool's transactions become payloads (`payload`).
+//! - `epoch`: the committee of the moment, shared by all of these; `begin`: how an epoch begins; `memory`: what
+//!   a member remembers of its promises.
 //! - `certificates`: what proves that blocks are final. `fetch`: blocks from peers, and for them.
 
+mod begin;
 mod certificates;
+mod epoch;
 mod execution;
 mod fetch;
 #[cfg(test)]
 mod fixture;
 mod members;
+mod memory;
 mod outlet;
 mod payload;
 mod side;
 mod start;
 mod wire;
 
+pub use memory::{MemberMemory, begin_member, member_memory};
 pub use payload::{check_payload, payload_of, payload_room, proposal_of};
 pub(super) use side::CommitteeSide;
-pub use start::begin_member;
 pub(super) use start::{of, start};

@@ -2,23 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use synod_consensus::committee::{Certificate, Committee, MemberIndex};
+use synod_consensus::committee::{Certificate, MemberIndex, Succession};
 use synod_ledger::disk::Disk;
 use synod_types::address::address_of;
-use synod_types::{Genesis, Height};
+use synod_types::{Epoch, Height};
 
 use super::certificates::Certificates;
-use super::members::Members;
+use super::epoch::{Epochs, Now};
 use crate::driver::peers::PeerTable;
 use crate::rpc::types::{CertificateView, CommitteeView, MemberView};
 
 /// The committee, for readers.
 pub(in crate::driver) struct CommitteeSide<D: Disk> {
-    pub(super) committee: Committee,
+    pub(super) now: Now,
+    pub(super) epochs: Epochs<D>,
     pub(super) certificates: Certificates<D>,
-    pub(super) members: Members,
-    /// Which member this node is; none is a follower.
-    pub(super) own: Option<MemberIndex>,
 }
 
 impl<D> CommitteeSide<D>
@@ -36,33 +34,35 @@ where
     pub(in crate::driver) fn certificate(&self, height: Height, tip: Height) -> Option<CertificateView> {
         let certificate = self.certificates.covering(height)?;
         let statement = certificate.statement;
+        let quorum = self.epochs.record(statement.position.epoch)?.check().ok()?.quorum;
         Some(CertificateView {
             height: statement.height,
             block_hash: statement.block_hash,
             position: statement.position,
             signers: certificate.signatures.members().map(|member| member.0).collect(),
-            quorum: count(self.committee.quorum()),
+            quorum: count(quorum),
             certificate: certificate.to_bytes().into(),
             tip_height: tip,
         })
     }
 
+    /// What leads from the genesis to the committee of `epoch`; `None` while a certificate is missing here.
+    pub(in crate::driver) fn successions(&self, epoch: Epoch) -> Option<Vec<Succession>> {
+        self.epochs.successions(epoch)
+    }
+
     /// Who belongs to it, and who is heard.
-    pub(in crate::driver) fn view(
-        &self,
-        genesis: &Genesis,
-        peers: &PeerTable,
-        height: Height,
-    ) -> CommitteeView {
-        let record = self.committee.record();
+    pub(in crate::driver) fn view(&self, peers: &PeerTable, height: Height) -> CommitteeView {
+        let current = self.now.current();
+        let (committee, own) = (current.committee(), current.config.me());
+        let record = committee.record();
         let member = |index: MemberIndex| {
             let member = &record.members[usize::from(index.0)];
-            let named = genesis.members.iter().find(|named| named.key == member.key);
-            let peer = self.members.peer(index);
-            let this_node = self.own == Some(index);
+            let peer = current.members.peer(index);
+            let this_node = own == Some(index);
             MemberView {
                 index: index.0,
-                name: named.map(|named| named.name.clone()).unwrap_or_default(),
+                name: member.name.clone(),
                 key: member.key,
                 address: address_of(&member.key),
                 incarnation: member.incarnation,
@@ -74,9 +74,10 @@ where
         CommitteeView {
             epoch: record.epoch.0,
             ordering: record.ordering.clone(),
-            faults: count(self.committee.faults()),
-            quorum: count(self.committee.quorum()),
-            members: self.committee.indexes().map(member).collect(),
+            base: record.base,
+            faults: count(committee.faults()),
+            quorum: count(committee.quorum()),
+            members: committee.indexes().map(member).collect(),
             height,
         }
     }

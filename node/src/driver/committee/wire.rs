@@ -4,29 +4,42 @@
 //! transactions are spread over the pool's checking threads. Votes go directly from member to member and are
 //! never gossiped (P2P-4).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use serde::{Deserialize, Serialize};
-use synod_consensus::committee::{Certificate, Committee, MemberIndex, Payload, Signer, Validity};
-use synod_consensus::pbft::{Config, Fault, MESSAGE_LIMIT, Message, Pbft};
+use synod_consensus::committee::{Certificate, MemberIndex, Payload, Validity};
+use synod_consensus::pbft::{Fault, MESSAGE_LIMIT, Message, Pbft};
 use synod_consensus::{Input, Peer, Protocol};
-use synod_types::Height;
 use synod_types::codec;
 use synod_types::genesis::Limits;
+use synod_types::{Epoch, Height};
 
+use super::epoch::{Current, Epochs, Now};
 use super::fetch::Question;
-use super::members::{Introduction, Members, Refused};
+use super::members::{Introduction, Refused};
 use super::payload::check_payload;
+use crate::driver::chain::Chain;
 use crate::driver::door::Door;
+use crate::driver::history::NodeDisk;
 use crate::driver::peers::PeerTable;
+use crate::driver::stop::Stop;
 use crate::driver::wire::TransactionDoor;
 use crate::network::{Class, Demerit, Network, NetworkEvent, NetworkEvents, PeerName, Reply, Topic, Verdict};
 
 /// The largest direct message.
 const WIRE_LIMIT: usize = MESSAGE_LIMIT + 1024;
+
+/// Between two showings to one peer of what it lacks.
+const SHOWING_PAUSE: Duration = Duration::from_millis(250);
+/// Between two words about where this node is.
+const SAYING_PAUSE: Duration = Duration::from_secs(2);
+/// Whoever is no member.
+const STRANGER: Peer = Peer(u64::MAX);
 
 /// What goes directly from node to node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,7 +47,19 @@ enum Wire {
     /// Who speaks here.
     Introduction(Introduction),
     /// What ordering says.
-    Ordering(Message),
+    Ordering {
+        /// In which epoch; most of it is bound to that by its signatures.
+        epoch: Epoch,
+        /// What.
+        message: Message,
+    },
+    /// Where a node is. Whoever is further shows it the next certificate that it can check.
+    Where {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its tip.
+        height: Height,
+    },
 }
 
 /// A payload that a member may vote for: it decodes, fits into a block, and every signature holds.
@@ -61,14 +86,14 @@ pub(super) struct Reader {
     pub(super) events: NetworkEvents,
     /// For verdicts and demerits.
     pub(super) network: Network,
-    /// Who speaks for whom.
-    pub(super) members: Members,
+    /// The committee, who speaks for whom, and the way into ordering.
+    pub(super) now: Now,
+    /// The committees before it.
+    pub(super) epochs: Epochs<NodeDisk>,
+    /// When each peer was last shown what it lacks, and in which epoch it was.
+    pub(super) shown: BTreeMap<PeerName, (Epoch, Instant)>,
     /// The heights that peers told of.
     pub(super) heights: PeerTable,
-    /// For checks.
-    pub(super) config: Config,
-    /// Into ordering.
-    pub(super) ordering: Sender<Input<Pbft>>,
     /// For transactions.
     pub(super) transactions: Arc<Door>,
     /// For questions about blocks.
@@ -90,7 +115,7 @@ impl Reader {
         })
     }
 
-    fn take(&self, event: NetworkEvent) {
+    fn take(&mut self, event: NetworkEvent) {
         match event {
             NetworkEvent::Connected { peer, address, outbound } => {
                 tracing::info!(%peer, %address, outbound, "peer connected");
@@ -98,8 +123,10 @@ impl Reader {
             }
             NetworkEvent::Disconnected { peer } => {
                 tracing::info!(%peer, "peer disconnected");
-                if let Some(member) = self.members.disconnected(peer) {
-                    self.hand_on(Input::Disconnected(member.peer()));
+                self.shown.remove(&peer);
+                let current = self.now.current();
+                if let Some(member) = current.members.disconnected(peer) {
+                    current.hand_on(Input::Disconnected(member.peer()));
                 }
             }
             NetworkEvent::Message { from, data } => self.direct(from, &data),
@@ -125,29 +152,43 @@ impl Reader {
     }
 
     fn introduce_to(&self, peer: PeerName) {
-        if let Some(signer) = &self.config.signer {
-            let introduction = Introduction::new(&self.config.committee, signer, self.network.name());
-            send(&self.network, peer, Class::Vote, &Wire::Introduction(introduction));
-            if let Some(certificate) = (self.newest)() {
-                send(&self.network, peer, Class::Vote, &Wire::Ordering(Message::Certified(certificate)));
-            }
+        let current = self.now.current();
+        let Some(signer) = &current.config.signer else { return };
+        let introduction = Introduction::new(current.committee(), signer, self.network.name());
+        send(&self.network, peer, Class::Vote, &Wire::Introduction(introduction));
+        if let Some(certificate) = (self.newest)() {
+            self.show(peer, certificate);
         }
     }
 
-    fn direct(&self, from: PeerName, data: &[u8]) {
+    fn show(&self, peer: PeerName, certificate: Certificate) {
+        let epoch = certificate.statement.position.epoch;
+        let message = Message::Certified(certificate);
+        send(&self.network, peer, Class::Vote, &Wire::Ordering { epoch, message });
+    }
+
+    fn direct(&mut self, from: PeerName, data: &[u8]) {
+        let current = self.now.current();
         match codec::decode::<Wire, WIRE_LIMIT>(data) {
-            Ok(Wire::Introduction(introduction)) => self.introduced(from, &introduction),
-            Ok(Wire::Ordering(message)) => {
+            Ok(Wire::Introduction(introduction)) => self.introduced(from, &introduction, &current),
+            Ok(Wire::Ordering { epoch, .. }) if epoch != current.epoch() => {
+                self.elsewhere(from, epoch, &current)
+            }
+            Ok(Wire::Ordering { message: Message::Certified(certificate), .. }) => {
+                self.certified(from, certificate, &current);
+            }
+            Ok(Wire::Ordering { message, .. }) => {
                 // What came before the introduction is said again.
-                let Some(member) = self.members.member(from) else { return };
+                let Some(member) = current.members.member(from) else { return };
                 if let Message::Standing(standing) = &message {
-                    let base = self.config.committee.record().base.0;
+                    let base = current.committee().record().base.0;
                     self.heights.told_height(from, Height(base.saturating_add(standing.executed.0)));
                 }
-                if let Err(fault) = self.check_and_hand_on(member.peer(), message) {
+                if let Err(fault) = check_and_hand_on(&current, member.peer(), message) {
                     blame(&self.network, from, &fault);
                 }
             }
+            Ok(Wire::Where { epoch, height }) => self.located(from, epoch, height, &current),
             Err(error) => {
                 tracing::warn!(peer = %from, %error, "a malformed message");
                 self.network.demote(from, Demerit::Invalid);
@@ -155,11 +196,30 @@ impl Reader {
         }
     }
 
-    fn introduced(&self, from: PeerName, introduction: &Introduction) {
-        match self.members.introduced(from, introduction) {
+    /// A certificate proves itself: those who only follow are shown it by anybody.
+    fn certified(&self, from: PeerName, certificate: Certificate, current: &Current) {
+        let height = certificate.statement.height;
+        self.heights.told_height(from, height);
+        let is_known = (self.newest)().is_some_and(|newest| newest.statement.height >= height);
+        if is_known {
+            return;
+        }
+        let peer = current.members.member(from).map_or(STRANGER, MemberIndex::peer);
+        if let Err(fault) = check_and_hand_on(current, peer, Message::Certified(certificate)) {
+            blame(&self.network, from, &fault);
+        }
+    }
+
+    fn introduced(&mut self, from: PeerName, introduction: &Introduction, current: &Current) {
+        if introduction.epoch != current.epoch() {
+            return self.elsewhere(from, introduction.epoch, current);
+        }
+        match current.members.introduced(from, introduction) {
             Ok(Some(member)) => {
                 tracing::info!(peer = %from, %member, "a member is here");
-                self.hand_on(Input::Connected(member.peer()));
+                current.hand_on(Input::Connected(member.peer()));
+                // It may have come to this epoch after ours was said.
+                self.introduce_to(from);
             }
             Ok(None) => {}
             Err(Refused::Forged) => {
@@ -172,16 +232,54 @@ impl Reader {
         }
     }
 
-    fn check_and_hand_on(&self, from: Peer, message: Message) -> Result<(), Fault> {
-        let message = Pbft::check(&self.config, from, message)?;
-        self.hand_on(Input::Message { from, message });
-        Ok(())
+    /// A peer speaks in another epoch: one of the two lags.
+    fn elsewhere(&mut self, from: PeerName, epoch: Epoch, current: &Current) {
+        if epoch < current.epoch() {
+            self.lead_on(from, epoch);
+        } else if self.may_show(from, epoch) {
+            let height = self.epochs.tip();
+            send(&self.network, from, Class::Vote, &Wire::Where { epoch: current.epoch(), height });
+        }
     }
 
-    fn hand_on(&self, input: Input<Pbft>) {
-        // Ordering is gone when the node stops; then nothing matters any more.
-        let _ = self.ordering.send(input);
+    fn located(&mut self, from: PeerName, epoch: Epoch, height: Height, current: &Current) {
+        self.heights.told_height(from, height);
+        if epoch < current.epoch() {
+            return self.lead_on(from, epoch);
+        }
+        let newest =
+            (self.newest)().filter(|newest| epoch == current.epoch() && newest.statement.height > height);
+        if let Some(newest) = newest.filter(|_| self.may_show(from, epoch)) {
+            self.show(from, newest);
+        }
     }
+
+    /// Shows a peer the end of the epoch that it is in.
+    fn lead_on(&mut self, peer: PeerName, epoch: Epoch) {
+        if self.may_show(peer, epoch)
+            && let Some(end) = self.epochs.end_of(epoch)
+        {
+            self.show(peer, end);
+        }
+    }
+
+    /// A peer is shown one thing for each epoch that it comes to, and then not more than some a second.
+    fn may_show(&mut self, peer: PeerName, epoch: Epoch) -> bool {
+        let now = Instant::now();
+        let last = self.shown.get(&peer);
+        let is_soon =
+            last.is_some_and(|(shown, at)| *shown >= epoch && now.duration_since(*at) < SHOWING_PAUSE);
+        if !is_soon {
+            self.shown.insert(peer, (epoch, now));
+        }
+        !is_soon
+    }
+}
+
+fn check_and_hand_on(current: &Current, from: Peer, message: Message) -> Result<(), Fault> {
+    let message = Pbft::check(&current.config, from, message)?;
+    current.hand_on(Input::Message { from, message });
+    Ok(())
 }
 
 /// The writing side: what ordering wants said.
@@ -189,40 +287,72 @@ impl Reader {
 pub(super) struct Writer {
     /// Where it goes.
     pub(super) network: Network,
-    /// Who speaks for whom.
-    pub(super) members: Members,
+    /// In which epoch, and who speaks for whom.
+    pub(super) now: Now,
 }
 
 impl Writer {
     /// Sends to one member; lost if it is not connected or its queue is full.
     pub(super) fn send(&self, to: Peer, message: Message) {
+        let current = self.now.current();
         let member = u8::try_from(to.0).ok().map(MemberIndex);
-        if let Some(peer) = member.and_then(|member| self.members.peer(member)) {
-            send(&self.network, peer, class(&message), &Wire::Ordering(message));
+        if let Some(peer) = member.and_then(|member| current.members.peer(member)) {
+            let epoch = current.epoch();
+            send(&self.network, peer, class(&message), &Wire::Ordering { epoch, message });
         }
     }
 
     /// Tells every other member.
     pub(super) fn broadcast(&self, message: Message) {
-        let class = class(&message);
-        let bytes = Bytes::from(codec::encode(&Wire::Ordering(message)));
-        for peer in self.members.peers() {
+        let (current, class) = (self.now.current(), class(&message));
+        let epoch = current.epoch();
+        let bytes = Bytes::from(codec::encode(&Wire::Ordering { epoch, message }));
+        for peer in current.members.peers() {
             self.network.send(peer, class, bytes.clone());
         }
     }
 
     /// Tells those who only follow that blocks are certified; they fetch them.
     pub(super) fn tell_followers(&self, certificate: &Certificate) {
+        let current = self.now.current();
+        let epoch = certificate.statement.position.epoch;
         let followers = self.network.peers().into_iter().map(|peer| peer.name);
-        for peer in followers.filter(|peer| self.members.member(*peer).is_none()) {
-            send(&self.network, peer, Class::Vote, &Wire::Ordering(Message::Certified(certificate.clone())));
+        for peer in followers.filter(|peer| current.members.member(*peer).is_none()) {
+            let message = Message::Certified(certificate.clone());
+            send(&self.network, peer, Class::Vote, &Wire::Ordering { epoch, message });
+        }
+    }
+
+    /// Tells every peer where this node is, and which member it speaks for.
+    pub(super) fn say_where(&self, height: Height) {
+        let current = self.now.current();
+        let signer = current.config.signer.as_ref();
+        let introduction =
+            signer.map(|signer| Introduction::new(current.committee(), signer, self.network.name()));
+        for peer in self.network.peers() {
+            if let Some(introduction) = &introduction {
+                send(&self.network, peer.name, Class::Vote, &Wire::Introduction(introduction.clone()));
+            }
+            send(&self.network, peer.name, Class::Vote, &Wire::Where { epoch: current.epoch(), height });
+        }
+    }
+
+    /// Says it again and again (GEN-8): a word that was lost, or came while an epoch began, must not leave
+    /// anybody behind for good.
+    pub(super) async fn keep_saying(self, chain: Arc<Chain<NodeDisk>>, stop: Stop) {
+        let mut ticks = tokio::time::interval(SAYING_PAUSE);
+        while !stop.is_stopping() {
+            tokio::select! {
+                _ = ticks.tick() => self.say_where(chain.reader().head().height()),
+                _ = stop.stopped() => return,
+            }
         }
     }
 
     /// Lowers the standing of the peer that speaks for a member.
     pub(super) fn accuse(&self, member: Peer, fault: &Fault) {
         let member = u8::try_from(member.0).ok().map(MemberIndex);
-        if let Some(peer) = member.and_then(|member| self.members.peer(member)) {
+        if let Some(peer) = member.and_then(|member| self.now.current().members.peer(member)) {
             blame(&self.network, peer, fault);
         }
     }
@@ -242,9 +372,4 @@ fn class(message: &Message) -> Class {
 fn blame(network: &Network, peer: PeerName, fault: &Fault) {
     tracing::warn!(%peer, %fault, "a member misbehaved");
     network.demote(peer, Demerit::Invalid);
-}
-
-/// This node's voice, if its key is a member's.
-pub(super) fn voice(committee: &Committee, key: Option<synod_types::SecretKey>) -> Option<Signer> {
-    key.and_then(|key| Signer::new(committee, key))
 }

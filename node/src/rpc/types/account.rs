@@ -110,4 +110,8 @@ pub struct ProofView {
     /// Under a committee, the certificate of the block: its canonical bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Bytes>,
+    /// Under a committee that is not the first, how it came to be: each earlier epoch's end, oldest first, in
+    /// canonical bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epochs: Vec<Bytes>,
 }

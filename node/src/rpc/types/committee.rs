@@ -30,6 +30,8 @@ pub struct CertificateView {
 pub struct CommitteeView {
     /// The epoch.
     pub epoch: u64,
+    /// The height of the block that it started from.
+    pub base: Height,
     /// How it orders: `"pbft"`.
     pub ordering: String,
     /// So many members may do anything at all, and nothing goes wrong.
