@@ -525,6 +525,9 @@ mod tests {
     #[test]
     fn golden_bytes_of_a_change() {
         let bytes = signed(change(), &[0, 1, 2]).to_bytes();
-        assert_eq!((bytes.len(), sha256(&[&bytes]).to_string().as_str()), (0, ""));
+        assert_eq!(
+            (bytes.len(), sha256(&[&bytes]).to_string().as_str()),
+            (461, "0xd80d699620711773609e6fad34e0e85ff6f87f8a455dcf8571a76644fd68cb34")
+        );
     }
 }
