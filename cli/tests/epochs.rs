@@ -164,3 +164,14 @@ fn a_change_goes_round_as_a_file_until_a_quorum_approves_it() {
     assert_eq!((&changed["epoch"], &changed["approvals"]), (&json!(1), &json!(3)), "{changed}");
     assert!(refused(&net, &["validator", "submit", &file], 3).contains("epoch"), "its time is over");
 }
+
+#[test]
+fn a_committee_survives_a_soak() {
+    let net = committee();
+    let report = net.json(&["testnet", "soak", "--kills", "2", "--pause", "1", "--outage", "1"]);
+    assert_eq!(report["violations"], json!([]), "{report}");
+    let found = &report["committee"];
+    assert_eq!(found["gaps_ms"].as_array().unwrap().len(), 2, "{report}");
+    assert_eq!(found["disk_regained"], true, "{report}");
+    assert!(report["acknowledged"].as_u64().unwrap() > 0, "{report}");
+}

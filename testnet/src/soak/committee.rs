@@ -45,6 +45,8 @@ impl CommitteeReport {
 const LEAST_LOAD: Duration = Duration::from_millis(100);
 /// How often a node is asked while a gap is measured.
 const GLANCE: Duration = Duration::from_millis(5);
+/// How often more transfers are submitted meanwhile.
+const RELOAD: Duration = Duration::from_millis(200);
 /// What a member whose disk is lost has lost; its keys and its configuration are somewhere else.
 const LOST: [&str; 5] = ["votes", "blocks", "certificates", "index", "follower"];
 
@@ -107,9 +109,11 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         let name = self.nodes[primary].name.clone();
         let alive = (primary + 1) % self.nodes.len();
         self.load.submit(&self.clients[alive]).await;
+        let killed = Instant::now();
         self.testnet.stop(&name, true)?;
         report.kills += 1;
-        let Some(gap) = self.next_block(alive, report).await? else { return Ok(()) };
+        let before = settled(&self.clients[alive]).await?;
+        let Some(gap) = self.next_block(alive, before, killed, report).await? else { return Ok(()) };
         found.gaps_ms.push(gap);
         self.bring_back(&name, report);
         self.agree(report).await?;
@@ -132,7 +136,8 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         for name in &names {
             self.bring_back(name, report);
         }
-        found.after_all_ms = self.next_block(0, report).await?;
+        let before = settled(&self.clients[0]).await?;
+        found.after_all_ms = self.next_block(0, before, Instant::now(), report).await?;
         self.agree(report).await?;
         self.judge(report).await
     }
@@ -196,7 +201,7 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         for name in &away {
             self.bring_back(name, report);
         }
-        found.after_outage_ms = self.next_block(0, report).await?;
+        found.after_outage_ms = self.next_block(0, stuck_at, Instant::now(), report).await?;
         self.agree(report).await?;
         self.judge(report).await
     }
@@ -233,7 +238,8 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         }
         // It counts: another one may be missing now.
         self.testnet.stop(&self.nodes[0].name, false)?;
-        let gap = self.next_block(last, report).await?;
+        let before = settled(&self.clients[last]).await?;
+        let gap = self.next_block(last, before, Instant::now(), report).await?;
         let first = self.nodes[0].name.clone();
         self.bring_back(&first, report);
         self.agree(report).await?;
@@ -265,18 +271,16 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         }
     }
 
-    /// Milliseconds until a node shows a certified block that it did not show at first; transfers wait
-    /// meanwhile.
+    /// Milliseconds since `begun` until a node shows a certified block above `before`; transfers wait meanwhile.
     async fn next_block(
         &mut self,
         node: usize,
+        before: u64,
+        begun: Instant,
         report: &mut SoakReport,
     ) -> Result<Option<u64>, TestnetError> {
-        let begun = Instant::now();
         let client = self.clients[node].clone();
-        let before = settled(&client).await?;
-        let mut submitted = Instant::now();
-        self.load.submit(&client).await;
+        let mut loaded: Option<Instant> = None;
         loop {
             let now = settled(&client).await?;
             if now > before {
@@ -289,9 +293,11 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
                     .push(format!("no certified block within {AGREEMENT:?} at {}", client.name()));
                 return Ok(None);
             }
-            if submitted.elapsed() > Duration::from_millis(200) {
-                submitted = Instant::now();
+            if loaded.is_none_or(|at| at.elapsed() > RELOAD) {
+                // What is acknowledged makes room for what can wait.
+                self.load.observe(&client).await;
                 self.load.submit(&client).await;
+                loaded = Some(Instant::now());
             }
             tokio::time::sleep(GLANCE).await;
         }
