@@ -81,6 +81,16 @@ fn members_come_and_go_and_proofs_lead_over_every_epoch() {
     until_fact(&net, 1, "epoch", "3");
     agree(&net, &[0, 1, 2, 3, 4]);
 
+    // One whose blocks are gone comes through every epoch again, and has not forgotten what it promised.
+    net.json(&["testnet", "stop", "2"]);
+    for lost in ["blocks", "index"] {
+        std::fs::remove_dir_all(net.0.path().join("testnet/node2").join(lost)).unwrap();
+    }
+    net.json(&["testnet", "start", "2"]);
+    until_fact(&net, 2, "epoch", "3");
+    until_fact(&net, 2, "votes", "true");
+    agree(&net, &[0, 1, 2, 3, 4]);
+
     // All stop and come back in the epoch that they left.
     net.json(&["testnet", "down", "--kill"]);
     net.json(&["testnet", "up"]);

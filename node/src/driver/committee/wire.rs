@@ -200,7 +200,9 @@ impl Reader {
     fn certified(&self, from: PeerName, certificate: Certificate, current: &Current) {
         let height = certificate.statement.height;
         self.heights.told_height(from, height);
-        let is_known = (self.newest)().is_some_and(|newest| newest.statement.height >= height);
+        // One of a later epoch says nothing here: a node whose blocks are gone comes through all epochs again.
+        let newest = (self.newest)().filter(|newest| newest.statement.position.epoch == current.epoch());
+        let is_known = newest.is_some_and(|newest| newest.statement.height >= height);
         if is_known {
             return;
         }
