@@ -172,7 +172,7 @@ impl Reader {
         match codec::decode::<Wire, WIRE_LIMIT>(data) {
             Ok(Wire::Introduction(introduction)) => self.introduced(from, &introduction, &current),
             Ok(Wire::Ordering { epoch, .. }) if epoch != current.epoch() => {
-                self.elsewhere(from, epoch, &current)
+                self.elsewhere(from, epoch, &current);
             }
             Ok(Wire::Ordering { message: Message::Certified(certificate), .. }) => {
                 self.certified(from, certificate, &current);
