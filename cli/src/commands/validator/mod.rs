@@ -7,7 +7,7 @@
 //!
 //! - [`change`]: what is to change, and whose keys approve it.
 //! - [`carry`]: into a block, and into the next epoch.
-//! - [`file`]: the file that goes round.
+//! - [`mod@file`]: the file that goes round.
 
 mod carry;
 mod change;
