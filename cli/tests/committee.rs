@@ -20,14 +20,6 @@ fn pay(net: &Net, amount: &str) -> Value {
     paid
 }
 
-/// Waits until these nodes have one tip.
-fn agree(net: &Net, nodes: &[usize]) {
-    net.until("one tip", || {
-        let heads: Vec<_> = nodes.iter().map(|node| net.head(*node)).collect();
-        heads.windows(2).all(|pair| pair[0] == pair[1])
-    });
-}
-
 #[test]
 fn a_payment_is_final_at_once_and_its_proof_needs_no_node() {
     let net = committee();
@@ -123,14 +115,14 @@ fn a_committee_goes_on_without_its_primary_and_takes_back_whoever_was_away() {
         pay(&net, "0.01");
     }
     net.json(&["testnet", "start", "1"]);
-    agree(&net, &[0, 1, 2, 3]);
+    net.agree(&[0, 1, 2, 3]);
     assert!(net.head(1).0 >= 43);
 
     // All at once.
     net.json(&["testnet", "down", "--kill"]);
     net.json(&["testnet", "up"]);
     pay(&net, "1");
-    agree(&net, &[0, 1, 2, 3]);
+    net.agree(&[0, 1, 2, 3]);
     let balance = net.json(&["wallet", "balance", "dev5"]);
     assert_eq!(balance["accounts"][0]["spendable"], json!("1000004400000000000000000"), "{balance}");
 }
@@ -143,7 +135,7 @@ fn a_member_that_lost_its_memory_follows_and_does_not_vote() {
     std::fs::remove_dir_all(net.0.path().join("testnet/node3/votes")).unwrap();
     net.json(&["testnet", "start", "3"]);
     pay(&net, "1");
-    agree(&net, &[0, 3]);
+    net.agree(&[0, 3]);
     let votes = |node| net.json(&["chain", "status", "--rpc", &net.rpc(node)])["facts"]["votes"].clone();
     assert_eq!((votes(0), votes(3)), (json!("true"), json!("false")));
     // It does not count: with another one stopped there is no quorum.

@@ -30,13 +30,6 @@ fn until_fact(net: &Net, node: usize, name: &str, value: &str) {
     net.until(&format!("node{node}: {name} {value}"), || fact(net, node, name) == value);
 }
 
-fn agree(net: &Net, nodes: &[usize]) {
-    net.until("one tip", || {
-        let heads: Vec<_> = nodes.iter().map(|node| net.head(*node)).collect();
-        heads.windows(2).all(|pair| pair[0] == pair[1])
-    });
-}
-
 #[track_caller]
 fn refused(net: &Net, arguments: &[&str], code: i32) -> String {
     let output = net.synod(&[arguments, &["--json"]].concat());
@@ -68,7 +61,7 @@ fn members_come_and_go_and_proofs_lead_over_every_epoch() {
     let paid =
         net.json(&["wallet", "send", "--from", "dev1", "--to", "dev5", "1", "--yes", "--rpc", rpc.as_str()]);
     assert_eq!(paid["status"], "settled", "{paid}");
-    agree(&net, &[0, 2, 3, 4]);
+    net.agree(&[0, 2, 3, 4]);
     assert!(
         refused(&net, &["validator", "remove", "4", "--rpc", &rpc], 3).contains("3·1 + 1 = 4"),
         "three are no committee"
@@ -79,7 +72,7 @@ fn members_come_and_go_and_proofs_lead_over_every_epoch() {
     assert_eq!(again["epoch"], 3, "{again}");
     net.json(&["testnet", "start", "1"]);
     until_fact(&net, 1, "epoch", "3");
-    agree(&net, &[0, 1, 2, 3, 4]);
+    net.agree(&[0, 1, 2, 3, 4]);
 
     // One whose blocks are gone comes through every epoch again, and has not forgotten what it promised.
     net.json(&["testnet", "stop", "2"]);
@@ -89,7 +82,7 @@ fn members_come_and_go_and_proofs_lead_over_every_epoch() {
     net.json(&["testnet", "start", "2"]);
     until_fact(&net, 2, "epoch", "3");
     until_fact(&net, 2, "votes", "true");
-    agree(&net, &[0, 1, 2, 3, 4]);
+    net.agree(&[0, 1, 2, 3, 4]);
 
     // All stop and come back in the epoch that they left.
     net.json(&["testnet", "down", "--kill"]);
@@ -141,7 +134,7 @@ fn a_member_that_lost_its_disk_votes_again_once_the_committee_took_it_back() {
     let _ = std::fs::remove_file(folder.join("pool.log"));
     pay(&net);
     net.json(&["testnet", "start", "3"]);
-    agree(&net, &[0, 3]);
+    net.agree(&[0, 3]);
     assert_eq!(fact(&net, 3, "votes"), "false");
     let back = net.json(&["validator", "rejoin", "3"]);
     assert_eq!(back["epoch"], 1, "{back}");
@@ -151,7 +144,7 @@ fn a_member_that_lost_its_disk_votes_again_once_the_committee_took_it_back() {
     // It counts: any one of the others may be missing.
     net.json(&["testnet", "stop", "2"]);
     pay(&net);
-    agree(&net, &[0, 1, 3]);
+    net.agree(&[0, 1, 3]);
 }
 
 #[test]

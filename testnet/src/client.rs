@@ -44,11 +44,14 @@ impl Client {
         method: &str,
         parameters: Vec<Value>,
     ) -> Result<T, TestnetError> {
-        use jsonrpsee_core::client::ClientT;
-        self.http
-            .request(method, parameters)
-            .await
-            .map_err(|error| TestnetError::Rpc { node: self.name.clone(), problem: error.to_string() })
+        use jsonrpsee_core::client::{ClientT, Error};
+        let mut answer = self.http.request(method, parameters.clone()).await;
+        if let Err(Error::Transport(_)) = answer {
+            // A connection that was kept open may have been closed by the other side meanwhile. Every call may be
+            // made twice: a transaction has its nonce.
+            answer = self.http.request(method, parameters).await;
+        }
+        answer.map_err(|error| TestnetError::Rpc { node: self.name.clone(), problem: error.to_string() })
     }
 
     /// `synod_status`.

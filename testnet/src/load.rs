@@ -50,6 +50,8 @@ pub struct Load {
     payers: Vec<Payer>,
     /// Acknowledged transfers, with the height at which they were seen.
     acknowledged: BTreeMap<TransactionId, u64>,
+    /// The same, in the order in which they were.
+    order: Vec<TransactionId>,
     submitted: u64,
 }
 
@@ -73,6 +75,7 @@ impl Load {
             genesis: status.genesis_hash,
             payers: list,
             acknowledged: BTreeMap::new(),
+            order: Vec::new(),
             submitted: 0,
         })
     }
@@ -125,7 +128,9 @@ impl Load {
                 };
                 if view.status == TransactionStatus::Included && deep {
                     let height = view.height.map_or(0, |height| height.0);
-                    self.acknowledged.insert(id, height);
+                    if self.acknowledged.insert(id, height).is_none() {
+                        self.order.push(id);
+                    }
                     payer.waiting.remove(&nonce);
                     payer.done = payer.done.max(nonce + 1);
                 }
@@ -133,13 +138,13 @@ impl Load {
         }
     }
 
-    /// The acknowledged transfers that `client` denies.
+    /// Those of the newest `count` acknowledged transfers that `client` denies.
     ///
     /// # Errors
     /// The node does not answer.
-    pub async fn denied(&self, client: &Client) -> Result<Vec<TransactionId>, TestnetError> {
+    pub async fn denied(&self, client: &Client, count: usize) -> Result<Vec<TransactionId>, TestnetError> {
         let mut denied = Vec::new();
-        for &id in self.acknowledged.keys() {
+        for &id in self.order.iter().rev().take(count) {
             if client.transaction(id).await?.status != TransactionStatus::Included {
                 denied.push(id);
             }

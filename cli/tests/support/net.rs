@@ -47,6 +47,14 @@ impl Net {
         (head["height"].as_u64().unwrap(), head["hash"].as_str().unwrap().to_owned())
     }
 
+    /// Waits until these nodes have one tip.
+    pub fn agree(&self, nodes: &[usize]) {
+        self.until("one tip", || {
+            let heads: Vec<_> = nodes.iter().map(|node| self.head(*node)).collect();
+            heads.windows(2).all(|pair| pair[0] == pair[1])
+        });
+    }
+
     /// Asks until `holds`: blocks come by chance, and nothing here depends on how fast.
     pub fn until(&self, what: &str, holds: impl Fn() -> bool) {
         for _ in 0..6_000 {

@@ -153,10 +153,21 @@ pub(super) struct MemberNode {
 
 impl MemberNode {
     fn on(storage: Storage, common: Rc<Common>, seed: u64) -> Self {
+        Self::boot(storage, common, seed, 0, None)
+    }
+
+    /// A member that boots from its disk, and what was durable beside it.
+    fn boot(
+        storage: Storage,
+        common: Rc<Common>,
+        seed: u64,
+        journal: u32,
+        synced_certificate: Option<Certificate>,
+    ) -> Self {
         let mut node = Self {
             below: NodeLedger::on(storage, common, seed),
             seed,
-            journal: 0,
+            journal,
             votes: None,
             records: Vec::new(),
             pending: None,
@@ -164,7 +175,7 @@ impl MemberNode {
             hashes: Vec::new(),
             synced: 0,
             certificate: None,
-            synced_certificate: None,
+            synced_certificate,
         };
         node.read_disk();
         node
@@ -337,21 +348,7 @@ impl Node for MemberNode {
     fn after_power_cut(&self, random: &mut Random) -> Self {
         let storage = self.below.storage.durable_copy(random.next_u64());
         let certificate = self.synced_certificate.clone();
-        let mut left = Self {
-            below: NodeLedger::on(storage, Rc::clone(&self.below.common), self.seed),
-            seed: self.seed,
-            journal: self.journal,
-            votes: None,
-            records: Vec::new(),
-            pending: None,
-            offers: Offers::default(),
-            hashes: Vec::new(),
-            synced: 0,
-            certificate: None,
-            synced_certificate: certificate,
-        };
-        left.read_disk();
-        left
+        Self::boot(storage, Rc::clone(&self.below.common), self.seed, self.journal, certificate)
     }
 
     fn forget_votes(&mut self) {

@@ -70,17 +70,20 @@ impl Storage {
         }
     }
 
-    /// Opens the block log, as a boot does.
-    pub(super) fn open(&mut self, genesis: &Genesis) -> Result<Blocks, Refused> {
-        self.boots += 1;
+    /// A salt of this boot.
+    fn salt(&mut self) -> Salt {
         let mut salt = [0; 16];
         salt[..8].copy_from_slice(&self.boots.to_be_bytes());
         salt[8..].copy_from_slice(&self.choices.bits().to_be_bytes());
-        let options = LogOptions {
-            segment_bytes: SEGMENT_BYTES,
-            step_bytes: STEP_BYTES,
-            ..LogOptions::blocks(Salt(salt))
-        };
+        Salt(salt)
+    }
+
+    /// Opens the block log, as a boot does.
+    pub(super) fn open(&mut self, genesis: &Genesis) -> Result<Blocks, Refused> {
+        self.boots += 1;
+        let salt = self.salt();
+        let options =
+            LogOptions { segment_bytes: SEGMENT_BYTES, step_bytes: STEP_BYTES, ..LogOptions::blocks(salt) };
         match BlockLog::open(self.disk.folder(FOLDER), options) {
             Ok(OpenedBlocks::Whole(log, _)) => Ok(Blocks::new(LoggedHistory::new(log, genesis))),
             Ok(OpenedBlocks::Damaged(damaged)) => Err(Refused(format!("damaged: {:?}", damaged.lost()))),
@@ -93,14 +96,9 @@ impl Storage {
     where
         R: Serialize + DeserializeOwned,
     {
-        let mut salt = [0; 16];
-        salt[..8].copy_from_slice(&self.boots.to_be_bytes());
-        salt[8..].copy_from_slice(&self.choices.bits().to_be_bytes());
-        let options = LogOptions {
-            segment_bytes: SEGMENT_BYTES,
-            step_bytes: STEP_BYTES,
-            ..LogOptions::votes(Salt(salt))
-        };
+        let salt = self.salt();
+        let options =
+            LogOptions { segment_bytes: SEGMENT_BYTES, step_bytes: STEP_BYTES, ..LogOptions::votes(salt) };
         let opened = DiskRecords::open(self.disk.folder(name), options, |records| records);
         opened.map_err(|error| Refused(error.to_string()))
     }

@@ -158,12 +158,13 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         };
         process::signal(pid, Signal::STOP);
         let went_on = self.load_until(alive, length, before, report).await;
-        let behind = settled(&self.clients[alive]).await?.saturating_sub(before);
+        let height = settled(&self.clients[alive]).await;
+        // Whatever was found: a member is never left standing.
         process::signal(pid, Signal::CONT);
         if !went_on {
             return Ok(());
         }
-        found.paused_behind = Some(behind);
+        found.paused_behind = Some(height?.saturating_sub(before));
         let begun = Instant::now();
         self.agree(report).await?;
         found.paused_caught_up_ms = Some(milliseconds(begun.elapsed()));

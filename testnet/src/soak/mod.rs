@@ -64,6 +64,8 @@ pub struct SoakReport {
 
 /// How long nodes may take to agree after a kill.
 const AGREEMENT: Duration = Duration::from_secs(120);
+/// So many acknowledged transfers are asked for after each round.
+const LATELY: usize = 500;
 const POLL: Duration = Duration::from_millis(100);
 
 /// Runs or continues a soak on a network that is up. `progress` hears of every round.
@@ -134,14 +136,19 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         if report.acknowledged == 0 {
             report.violations.push(format!("no transfer was acknowledged within {AGREEMENT:?}"));
         }
-        self.judge(report).await
+        self.judge_newest(usize::MAX, report).await
     }
 
-    /// No node denies what was acknowledged.
+    /// After a round: no node denies what was acknowledged lately. All of it is asked for at the end, since asking
+    /// after each round would take longer each time.
     async fn judge(&mut self, report: &mut SoakReport) -> Result<(), TestnetError> {
+        self.judge_newest(LATELY, report).await
+    }
+
+    async fn judge_newest(&mut self, count: usize, report: &mut SoakReport) -> Result<(), TestnetError> {
         self.load.observe(&self.clients[0]).await;
         for client in &self.clients {
-            for id in self.load.denied(client).await? {
+            for id in self.load.denied(client, count).await? {
                 report.violations.push(format!("{} denies {id}, which was acknowledged", client.name()));
             }
         }

@@ -90,6 +90,11 @@ where
         Self { chain, certificates }
     }
 
+    /// The newest certificate.
+    pub(super) fn newest(&self) -> Option<Certificate> {
+        self.certificates.newest()
+    }
+
     /// The tip's height.
     pub(super) fn tip(&self) -> Height {
         self.chain.reader().head().height()

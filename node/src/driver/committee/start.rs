@@ -124,10 +124,6 @@ pub(in crate::driver) fn start(
         heights: parts.peers.clone(),
         transactions: Arc::clone(door),
         questions,
-        newest: {
-            let certificates = certificates.clone();
-            Box::new(move || certificates.newest())
-        },
     };
     let serving = Serving { questions: asked, chain: Arc::clone(chain), stop: parts.stop.clone() };
     let fetching = Fetching {

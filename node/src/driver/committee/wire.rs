@@ -88,7 +88,7 @@ pub(super) struct Reader {
     pub(super) network: Network,
     /// The committee, who speaks for whom, and the way into ordering.
     pub(super) now: Now,
-    /// The committees before it.
+    /// The committees before it, and what proves their blocks final.
     pub(super) epochs: Epochs<NodeDisk>,
     /// When each peer was last shown what it lacks, and in which epoch it was.
     pub(super) shown: BTreeMap<PeerName, (Epoch, Instant)>,
@@ -98,8 +98,6 @@ pub(super) struct Reader {
     pub(super) transactions: Arc<Door>,
     /// For questions about blocks.
     pub(super) questions: Sender<(PeerName, Question, Reply)>,
-    /// The newest certificate.
-    pub(super) newest: Box<dyn Fn() -> Option<Certificate> + Send>,
 }
 
 impl Reader {
@@ -156,7 +154,7 @@ impl Reader {
         let Some(signer) = &current.config.signer else { return };
         let introduction = Introduction::new(current.committee(), signer, self.network.name());
         send(&self.network, peer, Class::Vote, &Wire::Introduction(introduction));
-        if let Some(certificate) = (self.newest)() {
+        if let Some(certificate) = self.epochs.newest() {
             self.show(peer, certificate);
         }
     }
@@ -201,7 +199,7 @@ impl Reader {
         let height = certificate.statement.height;
         self.heights.told_height(from, height);
         // One of a later epoch says nothing here: a node whose blocks are gone comes through all epochs again.
-        let newest = (self.newest)().filter(|newest| newest.statement.position.epoch == current.epoch());
+        let newest = self.epochs.newest().filter(|newest| newest.statement.position.epoch == current.epoch());
         let is_known = newest.is_some_and(|newest| newest.statement.height >= height);
         if is_known {
             return;
@@ -249,8 +247,10 @@ impl Reader {
         if epoch < current.epoch() {
             return self.lead_on(from, epoch);
         }
-        let newest =
-            (self.newest)().filter(|newest| epoch == current.epoch() && newest.statement.height > height);
+        let newest = self
+            .epochs
+            .newest()
+            .filter(|newest| epoch == current.epoch() && newest.statement.height > height);
         if let Some(newest) = newest.filter(|_| self.may_show(from, epoch)) {
             self.show(from, newest);
         }
