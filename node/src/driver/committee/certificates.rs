@@ -25,19 +25,26 @@ const PACE: Duration = Duration::from_millis(100);
 const RECENT: usize = 1_024;
 /// The largest frame.
 const FRAME_LIMIT: usize = 8 * 1024 * 1024;
-/// In one frame.
-const GROUP: usize = 512;
+/// In one frame: of the largest certificates, of 64 signatures, as many as fit into a segment.
+const GROUP: usize = 128;
 
 /// The store; a clone is the same store.
 pub(super) struct Certificates<D: Disk> {
     shared: Arc<Mutex<Store<D>>>,
+    /// Held from a frame's append until it is synced: the log takes one at a time, and readers do not wait for it.
+    writing: Arc<Mutex<()>>,
     news: Arc<Condvar>,
     queue: Sender<Certificate>,
 }
 
 impl<D: Disk> Clone for Certificates<D> {
     fn clone(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), news: Arc::clone(&self.news), queue: self.queue.clone() }
+        Self {
+            shared: Arc::clone(&self.shared),
+            writing: Arc::clone(&self.writing),
+            news: Arc::clone(&self.news),
+            queue: self.queue.clone(),
+        }
     }
 }
 
@@ -82,7 +89,8 @@ where
             number.0 += 1;
         }
         let (queue, waiting) = bounded(QUEUE);
-        Ok((Self { shared: Arc::new(Mutex::new(store)), news: Arc::default(), queue }, waiting))
+        let shared = Arc::new(Mutex::new(store));
+        Ok((Self { shared, writing: Arc::default(), news: Arc::default(), queue }, waiting))
     }
 
     /// Starts the thread that writes.
@@ -94,10 +102,10 @@ where
         waiting: Receiver<Certificate>,
         stop: Stop,
     ) -> std::io::Result<JoinHandle<()>> {
-        let shared = Arc::clone(&self.shared);
+        let (shared, writing) = (Arc::clone(&self.shared), Arc::clone(&self.writing));
         std::thread::Builder::new()
             .name("certificates".to_owned())
-            .spawn(move || write(&shared, &waiting, &stop))
+            .spawn(move || write(&shared, &writing, &waiting, &stop))
     }
 
     /// Keeps a certificate: readers see it at once, the disk soon.
@@ -114,7 +122,7 @@ where
     /// # Errors
     /// The disk's; the node must stop.
     pub(super) fn secure(&self, certificate: &Certificate) -> Result<(), LogError> {
-        append(&self.shared, std::slice::from_ref(certificate))?;
+        append(&self.shared, &self.writing, std::slice::from_ref(certificate))?;
         self.store().note(certificate.clone());
         self.news.notify_all();
         Ok(())
@@ -173,7 +181,12 @@ fn read<D: Disk>(log: &FrameLog<D>, number: FrameNumber) -> Option<Vec<Certifica
     codec::decode::<_, FRAME_LIMIT>(&log.read(number).ok()?).ok()
 }
 
-fn write<D: Disk>(shared: &Mutex<Store<D>>, waiting: &Receiver<Certificate>, stop: &Stop) {
+fn write<D: Disk>(
+    shared: &Mutex<Store<D>>,
+    writing: &Mutex<()>,
+    waiting: &Receiver<Certificate>,
+    stop: &Stop,
+) {
     let mut group: Vec<Certificate> = Vec::new();
     let (mut due, mut is_over) = (Instant::now() + PACE, false);
     loop {
@@ -187,7 +200,7 @@ fn write<D: Disk>(shared: &Mutex<Store<D>>, waiting: &Receiver<Certificate>, sto
         }
         due = Instant::now() + PACE;
         if !group.is_empty()
-            && let Err(error) = append(shared, &std::mem::take(&mut group))
+            && let Err(error) = append(shared, writing, &std::mem::take(&mut group))
         {
             return stop.fail(format!("certificates/: {error}"));
         }
@@ -197,7 +210,12 @@ fn write<D: Disk>(shared: &Mutex<Store<D>>, waiting: &Receiver<Certificate>, sto
     }
 }
 
-fn append<D: Disk>(shared: &Mutex<Store<D>>, group: &[Certificate]) -> Result<(), LogError> {
+fn append<D: Disk>(
+    shared: &Mutex<Store<D>>,
+    writing: &Mutex<()>,
+    group: &[Certificate],
+) -> Result<(), LogError> {
+    let _writing = writing.lock().unwrap_or_else(PoisonError::into_inner);
     let mut store = shared.lock().unwrap_or_else(PoisonError::into_inner);
     let number = store.log.append(&codec::encode(group))?;
     let sync = store.log.pending_sync();
@@ -260,6 +278,29 @@ mod tests {
         assert_eq!(covered, [one, one, two, five, five, five, nine, nine, nine, nine, None]);
         store.keep(&at(10));
         assert_eq!(heights(&store, 10), Some(10), "readers do not wait for the disk");
+    }
+
+    /// Each frame is synced before the next is written, whoever writes it.
+    #[test]
+    fn whoever_secures_a_certificate_waits_for_whoever_writes() {
+        let roomy = LogOptions { segment_bytes: 1 << 20, step_bytes: 1 << 20, ..options() };
+        let (store, waiting) = Certificates::open(SimDisk::new(0), roomy).unwrap();
+        let stop = Stop::new();
+        let writer = store.spawn(waiting, stop.clone()).unwrap();
+        let certificate = at(1);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..300 {
+                        store.keep(&certificate);
+                        store.secure(&certificate).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(!stop.is_stopping(), "the writer failed");
+        drop(store);
+        writer.join().unwrap();
     }
 
     #[test]
