@@ -56,14 +56,15 @@ pub struct Load {
 }
 
 impl Load {
-    /// A load from the first `payers` funded accounts, continuing where the chain stands.
+    /// A load from the first `payers` funded accounts, continuing where the chain stands. The last account is left
+    /// to others: whoever uses a payer's next nonce keeps that payer's transfer out for good.
     ///
     /// # Errors
     /// The node does not answer.
     pub async fn new(client: &Client, payers: u8, rule: Acknowledged) -> Result<Self, TestnetError> {
         let status = client.status().await?;
         let mut list = Vec::new();
-        for index in 0..payers.min(accounts::DEV_ACCOUNTS) {
+        for index in 0..payers.min(accounts::DEV_ACCOUNTS - 1) {
             let key = accounts::dev_key(index);
             let address = synod_types::address::address_of(&key.public());
             let done = client.account(&address).await?.nonce;
@@ -111,6 +112,15 @@ impl Load {
                     self.submitted += 1;
                 }
             }
+        }
+    }
+
+    /// Submits everything that waits once more, and nothing new: a node may have died, or lost its disk, before it
+    /// passed on what it was given.
+    pub async fn offer_again(&self, client: &Client) {
+        for (_, transaction) in self.payers.iter().flat_map(|payer| payer.waiting.values()) {
+            // What is known already is refused or taken again; either is fine.
+            let _ = client.submit(transaction).await;
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{AGREEMENT, Soak, SoakOptions, SoakReport, milliseconds, one_block_at};
+use crate::accounts;
 use crate::client::Client;
 use crate::error::TestnetError;
 use crate::process::{self, Signal};
@@ -228,7 +229,9 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
             report.violations.push(format!("{} votes without its memory", node.name));
             return Ok(());
         }
-        self.testnet.synod(&["validator", "rejoin", &node.name, "--json"])?;
+        // Paid for by an account of which the load knows no nonce.
+        let from = format!("dev{}", accounts::DEV_ACCOUNTS - 1);
+        self.testnet.synod(&["validator", "rejoin", &node.name, "--from", &from, "--json"])?;
         let begun = Instant::now();
         while !self.votes(last).await? {
             if begun.elapsed() > AGREEMENT {

@@ -128,11 +128,16 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
     /// nothing.
     async fn settle(&mut self, report: &mut SoakReport) -> Result<(), TestnetError> {
         let begun = std::time::Instant::now();
+        self.load.offer_again(&self.clients[0]).await;
         while self.load.waiting() > 0 && begun.elapsed() < AGREEMENT {
             self.load.observe(&self.clients[0]).await;
             tokio::time::sleep(POLL).await;
         }
         report.acknowledged = self.load.acknowledged().len() as u64;
+        if self.load.waiting() > 0 && report.committee.is_some() {
+            let waiting = self.load.waiting();
+            report.violations.push(format!("{waiting} transfers were not acknowledged within {AGREEMENT:?}"));
+        }
         if report.acknowledged == 0 {
             report.violations.push(format!("no transfer was acknowledged within {AGREEMENT:?}"));
         }
