@@ -165,7 +165,10 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         if !went_on {
             return Ok(());
         }
-        found.paused_behind = Some(height?.saturating_sub(before));
+        let height = height?;
+        found.paused_behind = Some(height.saturating_sub(before));
+        // It has caught up once it has what was certified meanwhile.
+        report.height = report.height.max(height);
         let begun = Instant::now();
         self.agree(report).await?;
         found.paused_caught_up_ms = Some(milliseconds(begun.elapsed()));
