@@ -133,10 +133,15 @@ impl Context {
     }
 }
 
+/// Whether a committee orders the node's network.
+pub(crate) fn has_committee(status: &StatusView) -> bool {
+    status.ordering != "pow"
+}
+
 impl Session {
     /// Whether a committee orders, so that what is settled is final.
     pub(crate) fn network_has_committee(&self) -> bool {
-        self.status.ordering != "pow"
+        has_committee(&self.status)
     }
 
     /// The network's genesis document.

@@ -23,6 +23,137 @@ fn transfers_are_counted_again_in_the_chain_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_lone_transfer_is_timed_with_syncs_and_without() {
+    let home = Home::new();
+    let folder = home.folder().join("network");
+    let line = ["bench", "finality", "--transfers", "8", "--json", "--folder", folder.to_str().unwrap()];
+    let result = home.run(&line).json();
+    for of in ["synced", "unsynced"] {
+        let of = &result[of];
+        assert!(of["ready_ms"].as_u64() > Some(0) && of["first_us"].as_u64() > Some(0), "{result}");
+        let (middle, longest) = (of["final_us"]["p50"].as_u64(), of["final_us"]["max"].as_u64());
+        assert!(middle > Some(0) && middle <= longest, "{result}");
+    }
+    assert!(result["disk"]["in_place"]["p50"].as_u64() > Some(0), "{result}");
+}
+
+#[test]
+fn opaque_payloads_are_counted_again_in_the_logs_of_a_quorum() {
+    let home = Home::new();
+    let folder = home.folder().join("members");
+    for protocol in ["pbft", "paxos", "zab"] {
+        ordered_by(protocol, &home, &folder);
+    }
+}
+
+fn ordered_by(protocol: &str, home: &Home, folder: &std::path::Path) {
+    let load = ["--rate", "500", "--in-flight", "7", "--for", "1", "--no-sync"];
+    let line = [&["bench", "ordering", "--json", "--protocol", protocol], &load[..]].concat();
+    let result = home.run(&[&line[..], &["--folder", folder.to_str().unwrap()]].concat()).json();
+    let steps = result["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 2, "{result}");
+    for step in steps {
+        assert_eq!(step["sent"], step["counted"], "{result}");
+        assert_eq!(step["lost"], 0, "{result}");
+        assert!(step["committed_per_second"].as_f64().unwrap() > 0.0, "{result}");
+        assert_eq!(step["cpu"].as_array().unwrap().len() as u64, result["members"].as_u64().unwrap());
+    }
+    assert!(!folder.join("members/node0/genesis.json").exists(), "the members' files are gone");
+}
+
+#[test]
+fn every_ordering_of_a_committee_stands_in_one_table_and_one_picture() {
+    let home = Home::new();
+    let load = [
+        "bench",
+        "ordering",
+        "--all",
+        "--kill-leader",
+        "--in-flight",
+        "1,8",
+        "--for",
+        "1",
+        "--no-sync",
+        "--json",
+    ];
+    let result = home.run(&[&load[..], &["--svg", "all.svg"]].concat()).json();
+    let orderings = result["orderings"].as_array().unwrap();
+    let names: Vec<&str> = orderings.iter().map(|one| one["protocol"].as_str().unwrap()).collect();
+    assert!(names.starts_with(&["pbft", "paxos", "zab"]), "{result}");
+    let members: Vec<u64> = orderings.iter().map(|one| one["members"].as_u64().unwrap()).collect();
+    assert!(members.starts_with(&[4, 3, 3]), "{result}");
+    assert_eq!(result["left_out"][0]["ordering"], "pow", "{result}");
+    for step in orderings.iter().flat_map(|one| one["steps"].as_array().unwrap()) {
+        assert_eq!((&step["lost"], &step["twice"]), (&0.into(), &0.into()), "{result}");
+        let times = &step["final_after"];
+        assert!(times["p50"].as_u64() <= times["p95"].as_u64(), "{result}");
+        assert!(times["p95"].as_u64() <= times["p99"].as_u64(), "{result}");
+        let cost = |name: &str| step["decision"][name].as_f64().unwrap();
+        // A leader tells every other member at least once, and each of them answers.
+        assert!(cost("messages") >= 4.0 && cost("bytes") >= 1024.0 && cost("payloads") >= 0.9, "{result}");
+        assert!(cost("syncs") < 0.5, "nothing is synced: {result}");
+    }
+    for one in orderings {
+        let killed = &one["leader_killed"];
+        // Whoever was the leader's client waits for another leader, and what was final stays.
+        assert!(killed["gap_ms"].as_f64().unwrap() > 50.0, "{result}");
+        assert_eq!(killed["lost"], 0, "{result}");
+    }
+    let picture = std::fs::read_to_string(home.folder().join("all.svg")).unwrap();
+    assert!(names.iter().all(|name| picture.contains(&format!("{name}, "))), "{picture}");
+}
+
+#[test]
+fn members_do_not_outlive_the_bench_however_it_ends() {
+    for (signal, cleans_up) in [("TERM", true), ("HUP", true), ("KILL", false)] {
+        if signal == "HUP" && is_hangup_ignored() {
+            println!("skipped: under nohup a bench goes on when its terminal goes");
+            continue;
+        }
+        let home = Home::new();
+        let mut bench = home.start(&["bench", "ordering", "--for", "600", "--no-sync", "--folder", "net"]);
+        let members = home.folder().join("net/members");
+        let pid = |node: u8| std::fs::read_to_string(members.join(format!("node{node}/node.pid")));
+        let mut pids = Vec::new();
+        until("all members run", || {
+            assert!(bench.try_wait().unwrap().is_none(), "it ended by itself");
+            pids = (0..4).filter_map(|node| pid(node).ok()).collect();
+            pids.len() == 4
+        });
+        let (flag, id) = (format!("-{signal}"), bench.id().to_string());
+        assert!(std::process::Command::new("kill").args([flag, id]).status().unwrap().success());
+        let ended = bench.wait().unwrap();
+        assert_eq!(ended.code(), cleans_up.then_some(130), "{signal}");
+        until("no member runs", || pids.iter().all(|pid| !runs(pid.trim())));
+        let files = members.join("node0/genesis.json").exists();
+        assert_eq!(files, !cleans_up, "{signal}");
+    }
+}
+
+/// Whether this process, and so what it starts, ignores SIGHUP.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
+}
+
+/// Whether a process is there and no mere entry of a dead one.
+fn runs(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with('Z'))
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1_200 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{what}: that did not come about");
+}
+
+#[test]
 fn a_mined_network_is_refused_with_the_reason() {
     let node = support::node::FakeNode::start();
     let ran = Home::beside(&node).run(&["bench", "transfers", "--json"]);

@@ -5,11 +5,13 @@
 
 mod support;
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use support::net::Net;
 
 fn committee() -> Net {
-    Net::up(&["--ordering", "pbft"]).0
+    Net::up(&[]).0
 }
 
 /// A payment that must be final when the command returns.
@@ -34,6 +36,7 @@ fn a_payment_is_final_at_once_and_its_proof_needs_no_node() {
         members.as_array().unwrap().len() == 4
             && members.as_array().unwrap().iter().all(|member| member["connected"] == true)
     });
+    assert_eq!(net.json(&["chain", "evidence"]), json!([]), "nobody lied");
     let doctor = net.json(&["doctor"]);
     assert_eq!(doctor["healthy"], true, "{doctor}");
 
@@ -160,9 +163,59 @@ fn a_member_that_lost_its_memory_follows_and_does_not_vote() {
     assert_eq!(votes(3), json!("false"));
 }
 
+/// Flips a byte of the payload of a block log's frame, counted from 0.
+fn damage_frame(blocks: &Path, frame: usize) {
+    let names = std::fs::read_dir(blocks).unwrap().map(|entry| entry.unwrap().path());
+    let starts_with = |path: &Path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"SYNODSEG"));
+    let segment = names.filter(|path| starts_with(path)).min().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let frames = (8192..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"SYNF"));
+    let at = frames.collect::<Vec<_>>()[frame];
+    bytes[at + 104] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+}
+
+#[test]
+fn a_member_whose_block_log_is_damaged_fetches_what_is_lost_and_votes() {
+    let net = committee();
+    for _ in 0..8 {
+        pay(&net, "1");
+    }
+    net.agree(&[0, 1, 2, 3]);
+    net.json(&["testnet", "stop", "3"]);
+    let folder = net.0.path().join("testnet/node3");
+    damage_frame(&folder.join("blocks"), 3);
+    // Alone it has only what stands before the damage, and says so.
+    for node in ["0", "1", "2"] {
+        net.json(&["testnet", "stop", node]);
+    }
+    net.json(&["testnet", "start", "3"]);
+    assert_eq!(net.head(3).0, 3);
+    let aside = folder.join("blocks.aside");
+    assert!(aside.is_dir());
+    net.json(&["testnet", "stop", "3"]);
+    net.json(&["testnet", "start", "3"]);
+    assert!(aside.is_dir(), "it stays as long as the new log is shorter");
+    for node in ["0", "1", "2"] {
+        net.json(&["testnet", "start", node]);
+    }
+    net.agree(&[0, 1, 2, 3]);
+    assert_eq!(net.head(3).0, 8);
+    // Its voice counts: without it there is no quorum.
+    net.json(&["testnet", "stop", "2"]);
+    pay(&net, "1");
+    net.agree(&[0, 1, 3]);
+    assert_eq!(net.json(&["chain", "evidence"]), json!([]), "it said nothing twice");
+    // The next start finds the log whole, and as high as the one that stood aside.
+    net.json(&["testnet", "stop", "3"]);
+    net.json(&["testnet", "start", "3"]);
+    assert!(!aside.exists());
+    net.agree(&[0, 1, 3]);
+}
+
 #[test]
 fn fewer_than_four_members_are_refused_with_the_arithmetic() {
     let home = support::Home::new();
-    let refused = home.run(&["testnet", "up", "--ordering", "pbft", "--nodes", "3", "--json"]);
+    let refused = home.run(&["testnet", "up", "--nodes", "3", "--json"]);
     assert!(refused.code != 0 && refused.stderr.contains("3·1 + 1 = 4"), "{refused:?}");
 }

@@ -18,7 +18,9 @@ impl Net {
         let net = Self(Home::new());
         let ports = port_flags();
         let ports: Vec<&str> = ports.iter().map(String::as_str).collect();
-        net.json(&[&["testnet", "up", "--nodes", "1", "--spacing", "1"][..], &ports].concat());
+        net.json(
+            &[&["testnet", "up", "--ordering", "pow", "--nodes", "1", "--spacing", "1"][..], &ports].concat(),
+        );
         net
     }
 

@@ -9,25 +9,7 @@ use serde_json::{Value, json};
 use support::net::Net;
 
 fn committee() -> Net {
-    Net::up(&["--ordering", "pbft"]).0
-}
-
-/// A payment that must be final when the command returns.
-#[track_caller]
-fn pay(net: &Net) -> Value {
-    let paid = net.json(&["wallet", "send", "--from", "dev1", "--to", "dev5", "1", "--yes"]);
-    assert_eq!((&paid["status"], &paid["succeeded"]), (&json!("settled"), &json!(true)), "{paid}");
-    paid
-}
-
-/// What a node's ordering says of itself.
-fn fact(net: &Net, node: usize, name: &str) -> String {
-    let status = net.json(&["chain", "status", "--rpc", &net.rpc(node)]);
-    status["facts"][name].as_str().unwrap_or_default().to_owned()
-}
-
-fn until_fact(net: &Net, node: usize, name: &str, value: &str) {
-    net.until(&format!("node{node}: {name} {value}"), || fact(net, node, name) == value);
+    Net::up(&[]).0
 }
 
 #[track_caller]
@@ -40,27 +22,25 @@ fn refused(net: &Net, arguments: &[&str], code: i32) -> String {
 #[test]
 fn members_come_and_go_and_proofs_lead_over_every_epoch() {
     let net = committee();
-    pay(&net);
+    net.pay(0);
     assert_eq!(net.json(&["testnet", "join"])["nodes"][0], "node4");
-    pay(&net);
-    until_fact(&net, 4, "decided", "2");
-    assert_eq!(fact(&net, 4, "votes"), "false");
+    net.pay(0);
+    net.until_fact(4, "decided", "2");
+    assert_eq!(net.fact(4, "votes"), "false");
     let added = net.json(&["validator", "add", "4"]);
     assert_eq!((&added["epoch"], &added["quorum"]), (&json!(1), &json!(4)), "{added}");
-    until_fact(&net, 4, "votes", "true");
-    pay(&net);
+    net.until_fact(4, "votes", "true");
+    net.pay(0);
     assert!(refused(&net, &["validator", "add", "4"], 2).contains("is a member already"));
 
     // The first primary leaves. Of the four that stay any three go on, the new member among them.
     let removed = net.json(&["validator", "remove", "0"]);
     assert_eq!((&removed["epoch"], &removed["faults"]), (&json!(2), &json!(1)), "{removed}");
-    until_fact(&net, 0, "epoch", "2");
-    assert_eq!(fact(&net, 0, "votes"), "false");
+    net.until_fact(0, "epoch", "2");
+    assert_eq!(net.fact(0, "votes"), "false");
     net.json(&["testnet", "stop", "1"]);
     let rpc = net.rpc(2);
-    let paid =
-        net.json(&["wallet", "send", "--from", "dev1", "--to", "dev5", "1", "--yes", "--rpc", rpc.as_str()]);
-    assert_eq!(paid["status"], "settled", "{paid}");
+    net.pay(2);
     net.agree(&[0, 2, 3, 4]);
     assert!(
         refused(&net, &["validator", "remove", "4", "--rpc", &rpc], 3).contains("3·1 + 1 = 4"),
@@ -71,7 +51,7 @@ fn members_come_and_go_and_proofs_lead_over_every_epoch() {
     let again = net.json(&["validator", "add", "0", "--rpc", &rpc]);
     assert_eq!(again["epoch"], 3, "{again}");
     net.json(&["testnet", "start", "1"]);
-    until_fact(&net, 1, "epoch", "3");
+    net.until_fact(1, "epoch", "3");
     net.agree(&[0, 1, 2, 3, 4]);
 
     // One whose blocks are gone comes through every epoch again, and has not forgotten what it promised.
@@ -80,15 +60,15 @@ fn members_come_and_go_and_proofs_lead_over_every_epoch() {
         std::fs::remove_dir_all(net.0.path().join("testnet/node2").join(lost)).unwrap();
     }
     net.json(&["testnet", "start", "2"]);
-    until_fact(&net, 2, "epoch", "3");
-    until_fact(&net, 2, "votes", "true");
+    net.until_fact(2, "epoch", "3");
+    net.until_fact(2, "votes", "true");
     net.agree(&[0, 1, 2, 3, 4]);
 
     // All stop and come back in the epoch that they left.
     net.json(&["testnet", "down", "--kill"]);
     net.json(&["testnet", "up"]);
-    pay(&net);
-    until_fact(&net, 1, "votes", "true");
+    net.pay(0);
+    net.until_fact(1, "votes", "true");
 
     let folder = net.0.path();
     let path = |name: &str| folder.join(name).display().to_string();
@@ -124,7 +104,7 @@ fn members_come_and_go_and_proofs_lead_over_every_epoch() {
 #[test]
 fn a_member_that_lost_its_disk_votes_again_once_the_committee_took_it_back() {
     let net = committee();
-    pay(&net);
+    net.pay(0);
     assert!(refused(&net, &["validator", "rejoin", "3"], 3).contains("has its memory"));
     net.json(&["testnet", "stop", "3", "--kill"]);
     let folder = net.0.path().join("testnet/node3");
@@ -132,25 +112,25 @@ fn a_member_that_lost_its_disk_votes_again_once_the_committee_took_it_back() {
         let _ = std::fs::remove_dir_all(folder.join(lost));
     }
     let _ = std::fs::remove_file(folder.join("pool.log"));
-    pay(&net);
+    net.pay(0);
     net.json(&["testnet", "start", "3"]);
     net.agree(&[0, 3]);
-    assert_eq!(fact(&net, 3, "votes"), "false");
+    assert_eq!(net.fact(3, "votes"), "false");
     let back = net.json(&["validator", "rejoin", "3"]);
     assert_eq!(back["epoch"], 1, "{back}");
-    until_fact(&net, 3, "votes", "true");
+    net.until_fact(3, "votes", "true");
     let members = net.json(&["chain", "validators"])["members"].clone();
     assert_eq!(members[3]["incarnation"], 1, "{members}");
     // It counts: any one of the others may be missing.
     net.json(&["testnet", "stop", "2"]);
-    pay(&net);
+    net.pay(0);
     net.agree(&[0, 1, 3]);
 }
 
 #[test]
 fn a_change_goes_round_as_a_file_until_a_quorum_approves_it() {
     let net = committee();
-    pay(&net);
+    net.pay(0);
     net.json(&["testnet", "join"]);
     let file = net.0.path().join("change.json").display().to_string();
     let node = |index: usize| net.0.path().join(format!("testnet/node{index}")).display().to_string();
@@ -170,11 +150,5 @@ fn a_change_goes_round_as_a_file_until_a_quorum_approves_it() {
 
 #[test]
 fn a_committee_survives_a_soak() {
-    let net = committee();
-    let report = net.json(&["testnet", "soak", "--kills", "2", "--pause", "1", "--outage", "1"]);
-    assert_eq!(report["violations"], json!([]), "{report}");
-    let found = &report["committee"];
-    assert_eq!(found["gaps_ms"].as_array().unwrap().len(), 2, "{report}");
-    assert_eq!(found["disk_regained"], true, "{report}");
-    assert!(report["acknowledged"].as_u64().unwrap() > 0, "{report}");
+    committee().survives_a_soak();
 }

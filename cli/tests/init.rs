@@ -171,6 +171,133 @@ fn several_nodes_know_each_other() {
     }
 }
 
+/// Starts a node of a consortium on one machine: where it answers is told here, since all have the same defaults.
+fn start_member(home: &Home, folder: &str, rpc: &str, web: u16) -> Node {
+    let (config, log) = (format!("{folder}/node.toml"), format!("{folder}/logs/node.log"));
+    let web = format!("127.0.0.1:{web}");
+    let listen = ["--rpc-listen", rpc, "--web-listen", &web];
+    Node(home.start(&[&["node", "--config", &config, "--log-file", &log][..], &listen].concat()))
+}
+
+#[test]
+fn a_consortium_is_made_orders_goes_on_without_one_and_takes_another_in() {
+    let home = Home::new();
+    let first = support::ports();
+    let at = |offset: u16| format!("127.0.0.1:{}", first + offset);
+    home.run(&["wallet", "new", "--json", "alice"]).json();
+    // One organisation makes its keys itself, before there is a network.
+    let own = home.run(&["validator", "key", "--json", "bonn"]).json();
+    let key = own["key"].as_str().unwrap().to_owned();
+    assert_eq!(home.run(&["validator", "key", "--json", "bonn"]).error_code(1), "exists");
+
+    let nodes =
+        ["paris", "oslo", "rome"].iter().zip(0..).map(|(name, number)| format!("{name}={}", at(number)));
+    let nodes: Vec<String> = nodes.flat_map(|node| ["--node".to_owned(), node]).collect();
+    let bonn = format!("/ip4/127.0.0.1/tcp/{}/p2p/{}", first + 3, own["peer_id"].as_str().unwrap());
+    let member = format!("bonn={key}");
+    let mut line = vec!["init", "--json", "net", "--ordering", "pbft", "--alloc", "alice=1000"];
+    line.extend(["--member", &member, "--peer", &bonn]);
+    line.extend(nodes.iter().map(String::as_str));
+    let made = home.run(&line).json();
+    assert_eq!((&made["quorum"], &made["faults"]), (&Value::from(3), &Value::from(1)), "{made}");
+    let names: Vec<&str> =
+        made["members"].as_array().unwrap().iter().map(|member| member["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["paris", "oslo", "rome", "bonn"]);
+    assert_eq!(made["warnings"], Value::Array(Vec::new()), "{made}");
+    for name in ["net/paris/node.key", "net/paris/validator.key", "bonn/validator.key"] {
+        let text = std::fs::read_to_string(home.folder().join(name)).unwrap();
+        assert!(text.contains("argon2id"), "{name}: {text}");
+    }
+
+    let before = std::fs::read(home.folder().join("bonn/validator.key")).unwrap();
+    let others: Vec<&str> =
+        made["nodes"].as_array().unwrap().iter().map(|node| node["address"].as_str().unwrap()).collect();
+    let dial: Vec<&str> = others.iter().flat_map(|address| ["--bootstrap", address]).collect();
+    let (listen, fifth_listen) = (at(3), at(4));
+    let line = ["init", "--json", "bonn", "--genesis", "net/genesis.json", "--p2p-listen", &listen];
+    let joined = home.run(&[&line[..], &dial].concat()).json();
+    assert_eq!(joined["nodes"][0]["validator_key"], made["members"][3]["key"], "{joined}");
+    assert_eq!(std::fs::read(home.folder().join("bonn/validator.key")).unwrap(), before, "its keys are kept");
+
+    let rpc: Vec<String> = (10..15).map(at).map(|address| format!("http://{address}")).collect();
+    let folders = ["net/paris", "net/oslo", "net/rome", "bonn", "fifth"];
+    let start = |number: u16| {
+        let web = first + 20 + number;
+        start_member(&home, folders[usize::from(number)], &at(10 + number), web)
+    };
+    let mut running: Vec<Node> = (0..4).map(start).collect();
+    let fact = |node: usize, name: &str, value: &str| {
+        until(&home, &["chain", "status", "--json", "--rpc", &rpc[node]], |status| {
+            status["facts"][name] == value
+        });
+    };
+    (0..4).for_each(|node| fact(node, "votes", "true"));
+    let bob = "0x305498f8e08BC65DBacb4514475E01AFbE03f575";
+    let pay = |node: usize| {
+        let line =
+            ["wallet", "send", "--json", "--yes", "--rpc", &rpc[node], "--from", "alice", "--to", bob, "1"];
+        let paid = home.run(&line).json();
+        assert_eq!(paid["status"], "settled", "{paid}");
+    };
+    pay(0);
+    // Any one of the four may fail: the first primary does.
+    assert_eq!(running.remove(0).end(), 0);
+    pay(3);
+
+    // A fifth follows, until three of the members' keys take it in.
+    let line = ["init", "--json", "fifth", "--genesis", "net/genesis.json", "--p2p-listen", &fifth_listen];
+    let dial = [&dial[..], &["--bootstrap", &bonn]].concat();
+    let fifth = home.run(&[&line[..], &dial].concat()).json();
+    running.push(start(4));
+    fact(4, "votes", "false");
+    let key = fifth["nodes"][0]["validator_key"].as_str().unwrap();
+    let approve = ["--member", "net/oslo", "--member", "net/rome", "--member", "bonn"];
+    let add =
+        ["validator", "add", "fifth", "--key", key, "--from", "alice", "--yes", "--json", "--rpc", &rpc[1]];
+    let added = home.run(&[&add[..], &approve, &["--member-password-file", "password"]].concat()).json();
+    assert_eq!((&added["epoch"], &added["quorum"]), (&Value::from(1), &Value::from(4)), "{added}");
+    fact(4, "votes", "true");
+    running.push(start(0));
+    pay(4);
+    for node in running {
+        assert_eq!(node.end(), 0);
+    }
+}
+
+#[test]
+fn a_committee_that_makes_no_sense_is_refused_before_anything_is_written() {
+    let home = Home::new();
+    let nodes = |count: u8| -> Vec<String> {
+        let node = |number| ["--node".to_owned(), format!("n{number}=192.0.2.{number}:30300")];
+        (1..=count).flat_map(node).collect()
+    };
+    let member = format!("acme={}", "3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29");
+    let small_order = format!("acme=01{}", "00".repeat(31));
+    let cases: &[(&str, u8, &[&str], &str, &str)] = &[
+        ("pbft", 3, &[], "bad_committee", "3·1 + 1 = 4"),
+        ("paxos", 1, &[], "bad_committee", "2·1 + 1 = 3"),
+        ("paxos", 4, &[], "bad_committee", "name 3 or 5"),
+        ("zab", 2, &[], "bad_committee", "2·1 + 1 = 3"),
+        ("pbft", 4, &["--mine", "1"], "no_mining", "--mine"),
+        ("pbft", 4, &["--spacing", "5"], "no_mining", "--spacing"),
+        ("paxos", 3, &["--difficulty", "1000"], "no_mining", "--difficulty"),
+        ("paxos", 3, &["--getwork-listen", "127.0.0.1:9332"], "no_mining", "--getwork-listen"),
+        ("pow", 1, &["--member", &member], "no_committee", "--ordering pbft"),
+        ("pbft", 2, &["--member", &member, "--member", &member], "genesis", "one name"),
+        ("pbft", 3, &["--member", &small_order], "usage", "fit for signing"),
+        ("pbft", 3, &["--member", "acme"], "usage", "NAME=KEY"),
+        ("raft", 3, &[], "usage", "paxos"),
+    ];
+    for (ordering, count, rest, code, part) in cases {
+        let nodes = nodes(*count);
+        let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        let ran = home.run(&[&["init", "--json", "net", "--ordering", ordering], &nodes[..], rest].concat());
+        assert_eq!(ran.error_code(2), *code, "{ordering} {rest:?}");
+        assert!(ran.stderr.contains(part), "{ordering} {rest:?}: {}", ran.stderr);
+        assert!(!home.folder().join("net").exists(), "{ordering} {rest:?}");
+    }
+}
+
 #[test]
 fn what_makes_no_network_is_refused_before_anything_is_written() {
     let home = Home::new();

@@ -11,7 +11,7 @@ use support::socket::Subscriber;
 
 #[test]
 fn nodes_that_are_killed_under_load_come_back_and_forget_nothing() {
-    let (net, started) = Net::up(&["--nodes", "3", "--spacing", "1"]);
+    let (net, started) = Net::up(&["--ordering", "pow", "--nodes", "3", "--spacing", "1"]);
     assert_eq!(started["started"].as_array().unwrap().len(), 3);
     let kills = std::env::var("SYNOD_SOAK_KILLS").unwrap_or_else(|_| "3".to_owned());
     let report = net.json(&["testnet", "soak", "--kills", &kills, "--payers", "2"]);
@@ -22,7 +22,7 @@ fn nodes_that_are_killed_under_load_come_back_and_forget_nothing() {
 
 #[test]
 fn a_partition_is_healed_and_the_losing_side_reorganises() {
-    let (net, _) = Net::up(&["--nodes", "4", "--spacing", "1", "--faults"]);
+    let (net, _) = Net::up(&["--ordering", "pow", "--spacing", "1", "--faults"]);
     net.until("the first blocks", || net.head(0).0 >= 1 && net.head(3).0 >= 1);
     net.json(&["testnet", "fault", "partition", "0,1", "2,3"]);
     // One on each side, with a subscriber and a payment that only this side knows.
@@ -83,7 +83,7 @@ fn a_partition_is_healed_and_the_losing_side_reorganises() {
 fn a_damaged_network_is_mended_or_says_what_to_do() {
     let net = Net(tempfile::tempdir().unwrap());
     let ports = port_flags();
-    let up = up(&["--nodes", "1", "--mine", "0"], &ports);
+    let up = up(&["--ordering", "pow", "--nodes", "1", "--mine", "0"], &ports);
     let error = |arguments: &[&str]| {
         let output = net.synod(&[arguments, &["--json"]].concat());
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");

@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::time::Time;
 
 /// What the driver is to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Effect<P: Protocol> {
     /// Send to one peer; it may get lost.
     Send {

@@ -7,11 +7,16 @@
 //! - [`journal`], [`replica`]: persist before send, by type; what a driver holds of a protocol.
 //! - [`time`], [`random`]: time and randomness are inputs.
 //! - [`pow`]: proof of work. [`committee`]: what all committees share; [`pbft`]: finality among liars.
+//! - [`agreement`]: whichever of them a committee's record names.
+//! - [`paxos`]: Multi-Paxos, for members that crash and do not lie.
+//! - [`zab`]: Zab, for the same.
 //! - [`sim`]: the deterministic simulator.
 
+pub mod agreement;
 pub mod committee;
 pub mod effects;
 pub mod journal;
+pub mod paxos;
 pub mod pbft;
 pub mod pow;
 pub mod protocol;
@@ -19,6 +24,7 @@ pub mod random;
 pub mod replica;
 pub mod sim;
 pub mod time;
+pub mod zab;
 
 pub use effects::{Context, Effect};
 pub use journal::{Durable, Frame, FrameNumber, Journal};

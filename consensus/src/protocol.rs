@@ -66,6 +66,12 @@ pub trait Protocol: Sized + Debug {
         message: Self::Message,
     ) -> Result<Verified<Self::Message>, Self::Fault>;
 
+    /// Whether this node may make anything of the message: asked before [`Protocol::check`], so that what can
+    /// come to nothing costs nothing (PBFT-17). No fault of the sender.
+    fn awaits(_config: &Self::Config, _message: &Self::Message) -> bool {
+        true
+    }
+
     /// Whether sending `message` promises nothing that a crash could break, so that it may leave before the
     /// records of its step are durable.
     fn is_promise_free(message: &Self::Message) -> bool;

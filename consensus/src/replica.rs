@@ -21,12 +21,14 @@ use crate::random::Random;
 use crate::time::Time;
 
 /// Effects that wait for their frame.
+#[derive(Clone)]
 struct Sealed<P: Protocol> {
     frame: FrameNumber,
     effects: Vec<Effect<P>>,
 }
 
-/// A protocol behind its boundary.
+/// A protocol behind its boundary. A copy is for exploring what could happen next; it goes on by itself.
+#[derive(Clone)]
 pub struct Replica<P: Protocol> {
     protocol: P,
     random: Random,

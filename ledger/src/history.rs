@@ -50,6 +50,11 @@ pub trait BlockHistory {
     /// The height of the top block; 0 when there is none.
     fn height(&self) -> Height;
 
+    /// The block that the log begins above, when that is a snapshot's; `None` when it begins above genesis.
+    fn base(&self) -> Option<Tip> {
+        None
+    }
+
     /// Whether the block at this height, from 1, of the current chain has this hash.
     fn is_on_chain(&self, height: Height, hash: &BlockHash) -> bool;
 
@@ -68,6 +73,7 @@ pub trait BlockHistory {
 pub struct LoggedHistory<D: Disk> {
     log: BlockLog<D>,
     genesis: BlockHash,
+    base: Option<Tip>,
     /// The tip with everything that is not committed.
     tip: Tip,
     /// Up to here the committed chain is the current one.
@@ -90,10 +96,12 @@ pub enum HistoryError {
 impl<D: Disk> LoggedHistory<D> {
     /// The history in an open log of the network of `genesis`.
     pub fn new(log: BlockLog<D>, genesis: &Genesis) -> Self {
+        // A first block that cannot be read is met again, and told of, where the chain is replayed from it.
+        let base = log.base().ok().flatten().filter(|base| base.height > Height(0));
         let first = log.block_at(Height(1)).ok().map(|first| first.parent);
         let genesis = first.unwrap_or_else(|| genesis_block(genesis).hash());
         let tip = log.tip().unwrap_or(Tip { height: Height(0), hash: genesis });
-        Self { log, genesis, tip, committed: tip.height, staged: BTreeMap::new() }
+        Self { log, genesis, base, tip, committed: tip.height, staged: BTreeMap::new() }
     }
 
     /// The log.
@@ -161,6 +169,10 @@ impl<D: Disk> BlockHistory for LoggedHistory<D> {
         self.tip.height
     }
 
+    fn base(&self) -> Option<Tip> {
+        self.base
+    }
+
     fn is_on_chain(&self, height: Height, hash: &BlockHash) -> bool {
         match self.staged.get(&height) {
             Some(block) => block.hash() == *hash,
@@ -197,8 +209,22 @@ impl<D: Disk> BlockHistory for LoggedHistory<D> {
 /// A log in memory, which loses everything with the process.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryHistory {
+    base: Option<Tip>,
     blocks: Vec<Block>,
     heights: HashMap<BlockHash, Height>,
+}
+
+impl MemoryHistory {
+    /// An empty log that begins above a snapshot's block.
+    pub fn above(base: Tip) -> Self {
+        Self { base: Some(base), ..Self::default() }
+    }
+
+    /// How many blocks up to a height are here.
+    fn held(&self, height: Height) -> usize {
+        let below = self.base.map_or(0, |base| base.height.0);
+        height.0.saturating_sub(below) as usize
+    }
 }
 
 impl BlockHistory for MemoryHistory {
@@ -212,7 +238,7 @@ impl BlockHistory for MemoryHistory {
     }
 
     fn rewind(&mut self, to: Height) -> Result<(), Infallible> {
-        for block in self.blocks.drain(to.0 as usize..) {
+        for block in self.blocks.split_off(self.held(to)) {
             self.heights.remove(&block.hash());
         }
         Ok(())
@@ -223,7 +249,11 @@ impl BlockHistory for MemoryHistory {
     }
 
     fn height(&self) -> Height {
-        Height(self.blocks.len() as u64)
+        Height(self.base.map_or(0, |base| base.height.0) + self.blocks.len() as u64)
+    }
+
+    fn base(&self) -> Option<Tip> {
+        self.base
     }
 
     fn is_on_chain(&self, height: Height, hash: &BlockHash) -> bool {
@@ -239,6 +269,6 @@ impl BlockHistory for MemoryHistory {
     }
 
     fn block_at(&self, height: Height) -> Result<Option<Block>, Infallible> {
-        Ok((height.0 as usize).checked_sub(1).and_then(|index| self.blocks.get(index)).cloned())
+        Ok(self.held(height).checked_sub(1).and_then(|index| self.blocks.get(index)).cloned())
     }
 }

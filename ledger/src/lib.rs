@@ -12,6 +12,7 @@
 //! - [`trie`]: the state tree and its root; [`prove`]: proofs that are checked offline.
 //! - [`log`] and [`disk`]: the block log, which is the truth, over real and simulated disks; [`history`]: what
 //!   the ledger asks of it.
+//! - [`snapshot`]: a whole state in proven parts, for those who were not there.
 //! - `index` and `store`: checkpoints and look-ups behind the log, in sled.
 //! - [`mod@bench`]: figures; [`testing`]: what tests and benches make their chains from; [`hostile`]: what
 //!   hostile-input tests measure with.
@@ -34,6 +35,7 @@ pub mod open;
 pub mod prove;
 pub mod reader;
 mod recent;
+pub mod snapshot;
 pub mod state;
 mod store;
 pub mod testing;

@@ -92,6 +92,9 @@ pub enum LogsError {
     /// The block log failed.
     #[error("the block log failed: {0}")]
     History(String),
+    /// The range begins below this node's first block.
+    #[error("blocks below height {0} are pruned: this node keeps blocks from there on")]
+    Pruned(Height),
     /// The index was thrown away by a reorganisation, and is not built again yet.
     #[error("the receipts of height {0} are not indexed: ask again shortly")]
     NotIndexed(Height),
@@ -131,6 +134,10 @@ impl<H: BlockHistory> Reader<H> {
         to: Height,
         limit: usize,
     ) -> Result<LogsPage, LogsError> {
+        let base = self.base();
+        if base > Height(0) && from.height <= base {
+            return Err(LogsError::Pruned(Height(base.0.saturating_add(1))));
+        }
         let mut recent = self.recent_blocks();
         recent.retain(|block| block.has_receipts());
         recent.reverse();

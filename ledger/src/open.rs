@@ -15,6 +15,7 @@ use crate::history::BlockHistory;
 use crate::index::Index;
 use crate::index::writer::Writer;
 use crate::recent::{Executed, Recent, included};
+use crate::snapshot::{Base, SnapshotError};
 use crate::state::{State, leaves};
 use crate::store::{Alarm, SledPages, StoreError, forget_failure, noted_failure};
 use crate::trie::Trie;
@@ -29,6 +30,8 @@ pub struct Options {
     /// The folder of checkpoints and indexes; without one, the ledger replays its log at every start, and
     /// knows transactions and receipts of the window alone.
     pub index: Option<PathBuf>,
+    /// The snapshot at which the block log begins, when it does not begin at genesis.
+    pub base: Option<Base>,
     /// Hears of the index's first failure. Nothing is asked of the index afterwards, and whoever runs the
     /// ledger must stop: the next start builds the index anew (STO-5).
     pub on_index_failure: Alarm,
@@ -39,7 +42,14 @@ pub struct Options {
 impl Options {
     /// 256 layers and a checkpoint for every 64 blocks, without an index.
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { layers: 256, checkpoint_every: 64, index: None, on_index_failure: Alarm::default(), seed }
+        Self {
+            layers: 256,
+            checkpoint_every: 64,
+            index: None,
+            base: None,
+            on_index_failure: Alarm::default(),
+            seed,
+        }
     }
 }
 
@@ -111,6 +121,18 @@ pub enum OpenError<E> {
         "the block log belongs to another network: use the folder of this genesis, or start with an empty one"
     )]
     OtherNetwork,
+    /// The log begins at a snapshot that is not here.
+    #[error(
+        "the block log begins at height {0}, and the snapshot of that height is not in snapshots/: put it back, or \
+         remove blocks/, index/ and snapshots/, and the node syncs anew"
+    )]
+    NoBase(Height),
+    /// The snapshot that the log begins at is damaged, and needed.
+    #[error(
+        "the block log begins at a snapshot that is damaged ({0}): remove blocks/, index/ and snapshots/, and the node \
+         syncs anew"
+    )]
+    Base(SnapshotError),
     /// A block of the log does not follow from the one below it.
     #[error("block {height} of the log does not follow from the one below it: {reason}; sync from peers")]
     Broken {
@@ -161,17 +183,17 @@ impl<H: BlockHistory> Ledger<H> {
         let from_checkpoint = start.is_some();
         let start = match start {
             Some(start) => start,
-            None => start_at_genesis(&beginning, &history)?,
+            None => first_start(&beginning, &history, options.base.as_ref())?,
         };
         let mut replayed_from = start.block.height();
         let to = history.height();
-        let mut replayed =
-            replay(&rules, &history, start, to, options.layers, &mut |floor| store.keep(floor));
+        let (layers, base) = (options.layers, options.base.as_ref());
+        let mut replayed = replay(&rules, &history, base, start, to, layers, &mut |floor| store.keep(floor));
         if from_checkpoint && matches!(replayed, Err(OpenError::Broken { .. })) {
             store.discard(&options, rules.genesis, Unusable::Root)?;
-            replayed_from = Height(0);
-            let start = start_at_genesis(&beginning, &history)?;
-            replayed = replay(&rules, &history, start, to, options.layers, &mut |floor| store.keep(floor));
+            let start = first_start(&beginning, &history, base)?;
+            replayed_from = start.block.height();
+            replayed = replay(&rules, &history, base, start, to, layers, &mut |floor| store.keep(floor));
         }
         let replayed = replayed?;
         if let Some(index) = &store.index {
@@ -196,15 +218,16 @@ impl<H: BlockHistory> Ledger<H> {
     }
 
     /// Replays the log up to a height below the window: from the index's checkpoint when that is on the chain
-    /// still, else from genesis with an index that begins anew. Answers from where it was replayed.
+    /// still, else from where the log begins, with an index that begins anew. Answers from where it was replayed.
     pub(crate) fn replay_to(&mut self, height: Height) -> Result<Height, OpenError<H::Error>> {
         // What waits for a checkpoint leaves the chain; only then does the checkpoint stand still.
         self.abandon_writer();
         let start = self.checkpoint_below(height);
-        let mut from = start.as_ref().map_or(Height(0), |start| start.block.height());
+        let beginning = self.log().base().map_or(Height(0), |base| base.height);
+        let mut from = start.as_ref().map_or(beginning, |start| start.block.height());
         let mut replayed = self.replay_from(start, height);
-        if from > Height(0) && matches!(replayed, Err(OpenError::Broken { .. })) {
-            from = Height(0);
+        if from > beginning && matches!(replayed, Err(OpenError::Broken { .. })) {
+            from = beginning;
             replayed = self.replay_from(None, height);
         }
         let replayed = replayed?;
@@ -238,12 +261,13 @@ impl<H: BlockHistory> Ledger<H> {
                 if let Some(index) = &self.index {
                     index.clear().map_err(OpenError::Index)?;
                 }
-                start_at_genesis(&self.beginning, &*self.log())?
+                first_start(&self.beginning, &*self.log(), self.options.base.as_ref())?
             }
         };
         let index = self.index.clone();
         let mut writer = index.clone().map(|index| Writer::start(index, self.options.checkpoint_every));
-        let replayed = replay(&self.rules, &*self.log(), start, height, self.options.layers, &mut |floor| {
+        let (layers, base) = (self.options.layers, self.options.base.as_ref());
+        let replayed = replay(&self.rules, &*self.log(), base, start, height, layers, &mut |floor| {
             keep_until_indexed(&mut writer, index.as_deref(), floor)
         });
         self.writer = writer;
@@ -345,6 +369,18 @@ fn move_aside(folder: &Path) -> std::io::Result<()> {
     std::fs::rename(folder, aside)
 }
 
+/// The state that the log begins above: that of the snapshot at its base, or genesis.
+fn first_start<H: BlockHistory>(
+    beginning: &Beginning,
+    log: &H,
+    base: Option<&Base>,
+) -> Result<Start, OpenError<H::Error>> {
+    let Some(tip) = log.base() else { return start_at_genesis(beginning, log) };
+    let base = base.filter(|base| base.manifest.hash() == tip.hash).ok_or(OpenError::NoBase(tip.height))?;
+    let block = base.manifest.block().ok_or(OpenError::NoBase(tip.height))?;
+    Ok(Start { block, state: base.load().map_err(OpenError::Base)? })
+}
+
 /// The first state, if the log's first block stands on the genesis block. (An index names its genesis, and
 /// its block is on the log's chain, so that a start from there need not ask.)
 fn start_at_genesis<H: BlockHistory>(beginning: &Beginning, log: &H) -> Result<Start, OpenError<H::Error>> {
@@ -361,6 +397,7 @@ fn start_at_genesis<H: BlockHistory>(beginning: &Beginning, log: &H) -> Result<S
 pub(crate) fn replay<H: BlockHistory>(
     rules: &Rules,
     history: &H,
+    base: Option<&Base>,
     start: Start,
     to: Height,
     layers: usize,
@@ -376,7 +413,7 @@ pub(crate) fn replay<H: BlockHistory>(
         diff: None,
         view: state.view(),
     };
-    let older = hashes_below(history, &floor.header, floor.height())?;
+    let older = hashes_below(history, base, &floor.header, floor.height())?;
     let (mut vm, mut recent) = (Vm::new(), Recent::new(layers, Arc::new(floor), older));
     for height in recent.head().height().0 + 1..=to.0 {
         let block = read(history, Height(height))?;
@@ -398,14 +435,23 @@ pub(crate) fn replay<H: BlockHistory>(
 /// The hashes of the blocks below one, as far down as contracts above it may ask, newest last.
 fn hashes_below<H: BlockHistory>(
     history: &H,
+    base: Option<&Base>,
     header: &Header,
     height: Height,
 ) -> Result<Vec<BlockHash>, OpenError<H::Error>> {
+    let pruned = history.base().map_or(Height(0), |base| base.height);
+    let parent = |height: Height| {
+        if height > pruned {
+            return Ok(read(history, height)?.header.parent);
+        }
+        // Those that the log does not have came with the snapshot that it begins at.
+        let header = base.and_then(|base| base.manifest.header_at(height));
+        header.map(|header| header.parent).ok_or(OpenError::NoBase(pruned))
+    };
     let lowest = height.0.saturating_sub(BLOCK_HASHES).saturating_add(1);
     // Each block names the one below it, the first one the genesis block.
-    let mut hashes: Vec<_> = (lowest..height.0)
-        .map(|above| Ok(read(history, Height(above))?.header.parent))
-        .collect::<Result<_, OpenError<H::Error>>>()?;
+    let mut hashes: Vec<_> =
+        (lowest..height.0).map(|above| parent(Height(above))).collect::<Result<_, OpenError<H::Error>>>()?;
     if height > Height(0) {
         hashes.push(header.parent);
     }

@@ -146,6 +146,11 @@ impl<H: BlockHistory> Reader<H> {
         self.recent.read().expect(UNPOISONED).newest_first().cloned().collect()
     }
 
+    /// The height that this node's blocks begin above: 0, or that of the snapshot from which it began (GEN-13).
+    pub fn base(&self) -> Height {
+        self.history.lock().expect(UNPOISONED).base().map_or(Height(0), |base| base.height)
+    }
+
     /// The block with this hash on the current chain.
     ///
     /// # Errors
@@ -188,7 +193,8 @@ impl<H: BlockHistory> Reader<H> {
         Ok(index.receipt(place)?.map(located))
     }
 
-    /// The receipts of the block at a height, as far back as the index goes; `None` where it does not go.
+    /// The receipts of the block at a height, as far back as the index and this node's blocks go; `None` where they
+    /// do not go.
     ///
     /// # Errors
     /// The index's.
@@ -199,7 +205,8 @@ impl<H: BlockHistory> Reader<H> {
             return Ok(Some(block.receipts.clone()));
         }
         drop(recent);
-        let Some(index) = self.index.as_ref().filter(|index| index.height() >= height) else {
+        let is_pruned = (Height(1)..=self.base()).contains(&height);
+        let Some(index) = self.index.as_ref().filter(|index| index.height() >= height && !is_pruned) else {
             return Ok(None);
         };
         let mut receipts = Vec::new();

@@ -11,7 +11,7 @@ use log_support::*;
 use synod_ledger::disk::{Choices, Faults, Folders as _, PowerCut, SimDisk};
 use synod_ledger::log::blocks::{
     BlockLog, BlockLogError, DamagedBlockLog, Fetched, FetchedBlocks, OpenedBlocks, Tip, begin_copy,
-    finish_replacement, forget_replaced, replace_by_copy,
+    finish_replacement, forget_replaced, replace_by_copy, replaced_log,
 };
 use synod_types::{B256, BlockHash, Bytes, Height};
 
@@ -250,5 +250,96 @@ fn s_d5_a_replacement_that_a_power_cut_ends_leaves_one_whole_log() {
         };
         let points = (0..).find(|crash| survived(*crash)).unwrap();
         assert!(points > 50, "{points} operations are no copy and no swap");
+    }
+}
+
+/// The chain of a log, from its tip down to the first block: each is the one that was delivered.
+fn check_to_the_ground(log: &BlockLog<SimDisk>, story: &Story) {
+    let mut at = log.tip();
+    while let Some(tip) = at {
+        let stored = log.block_at(tip.height).unwrap();
+        let known = &story.blocks[&tip.hash];
+        assert_eq!((stored.block, stored.parent), (tip, known.parent));
+        assert!(stored.bytes == known.bytes);
+        at = (tip.height > Height(1)).then(|| Tip { height: Height(tip.height.0 - 1), hash: known.parent });
+    }
+}
+
+#[test]
+fn s_d5_a_log_that_is_cut_before_its_damage_has_the_chain_up_to_there() {
+    let (mut cut, mut emptied) = (0, 0);
+    for seed in 0..seeds() * 4 {
+        let disk = SimDisk::new(0);
+        let mut choices = Choices::new(seed);
+        let story = Story::write(&disk, &mut choices);
+        let segments = segment_names(&disk);
+        match seed % 4 {
+            0 => assert!(disk.flip(&segments[0], 8192 + 40, 1)),
+            _ => rot(&disk, &segments, &mut choices),
+        }
+        let OpenedBlocks::Damaged(log) = BlockLog::open(disk, options(7)).unwrap() else { continue };
+        let copy = SimDisk::new(0);
+        let end = log.copy_before_damage(copy.clone(), options(8)).unwrap();
+        let copied = whole(BlockLog::open(copy, options(9)).unwrap());
+        assert_eq!((copied.tip(), end), (end, log.lost()[0].after));
+        check_to_the_ground(&copied, &story);
+        match end {
+            Some(_) => cut += 1,
+            None => emptied += 1,
+        }
+    }
+    assert!(cut > 0 && emptied > 0, "{cut} cut, {emptied} emptied: both must be seen");
+}
+
+/// A start under a committee: a damaged log is cut before its damage, and stands aside until the chain is as high
+/// again.
+fn start_under_a_committee(home: &SimDisk) -> Result<BlockLog<SimDisk>, BlockLogError> {
+    finish_replacement(home, "blocks")?;
+    loop {
+        match BlockLog::open(home.folder("blocks"), options(7))? {
+            OpenedBlocks::Whole(log, _) => return Ok(log),
+            OpenedBlocks::Damaged(damaged) => {
+                let copy = begin_copy(home, "blocks")?;
+                damaged.copy_before_damage(home.folder(&copy), options(8))?;
+                replace_by_copy(home, "blocks")?;
+            }
+        }
+    }
+}
+
+/// The power goes at every operation of a cut. The next start has the chain below the damage, and what was good
+/// behind it still stands aside.
+#[test]
+fn s_d5_a_cut_that_a_power_cut_ends_loses_nothing_that_was_good() {
+    let (home, story) = beyond_repair_in_place();
+    let damaged = home.image();
+    let OpenedBlocks::Damaged(log) = BlockLog::open(home.folder("blocks"), options(7)).unwrap() else {
+        panic!("whole")
+    };
+    let (before, end) = (log.lost()[0].after, log.tip());
+    assert!(before.unwrap().height < end.unwrap().height);
+    drop(log);
+    for cut in [PowerCut::LoseUnsynced, PowerCut::KeepUnsynced, PowerCut::Tear] {
+        let survived = |crash: u64| {
+            home.restore(&damaged);
+            let last = home.operations() + crash;
+            home.set_faults(Faults { power_off_after: Some(last), ..Faults::default() });
+            let survived = start_under_a_committee(&home).is_ok();
+            home.power_cut(cut, &mut Choices::new(crash));
+            let log = start_under_a_committee(&home).unwrap();
+            assert_eq!(log.tip(), before, "{cut:?} after {crash} operations");
+            check_to_the_ground(&log, &story);
+            assert!(!home.holds("blocks.copy").unwrap());
+            let aside = replaced_log(&home, "blocks").unwrap().unwrap();
+            match BlockLog::open(home.folder(&aside), options(7)).unwrap() {
+                OpenedBlocks::Damaged(aside) => assert_eq!(aside.tip(), end),
+                OpenedBlocks::Whole(..) => {
+                    panic!("{cut:?} after {crash} operations: another log stands aside")
+                }
+            }
+            survived
+        };
+        let points = (0..).find(|crash| survived(*crash)).unwrap();
+        assert!(points > 20, "{points} operations are no copy and no swap");
     }
 }

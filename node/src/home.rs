@@ -1,7 +1,7 @@
 //! A node's folder: the genesis, and the lock that keeps a second process out.
 //!
 //! ```text
-//! node.toml genesis.json node.key blocks/ votes/ index/ pool.log node.pid logs/ lock
+//! node.toml genesis.json node.key blocks/ votes/ index/ snapshots/ pool.log node.pid logs/ lock
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};

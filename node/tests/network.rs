@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc as plain;
 use std::time::{Duration, Instant};
 use synod_node::network::*;
+use synod_node::ports::unused;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -128,9 +129,7 @@ async fn four_nodes_form_a_mesh_and_every_batch_reaches_everybody() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_that_dial_each_other_at_once_end_with_one_connection_and_talk() {
-    let held: Vec<_> = (0..2).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let sockets: Vec<SocketAddr> = held.iter().map(|listener| listener.local_addr().unwrap()).collect();
-    drop(held);
+    let sockets: Vec<SocketAddr> = (0..2).map(|_| unused().unwrap()).collect();
     let names: Vec<PeerName> = (1..3).map(|seed| NetworkKey::from_bytes([seed; 32]).name()).collect();
     let mut nodes = Vec::new();
     for here in 0..2 {
@@ -400,15 +399,12 @@ async fn a_taken_port_is_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seven_nodes_that_all_dial_each_other_form_a_mesh() {
-    let held: Vec<_> = (0..7).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let addresses: Vec<PeerAddress> = (1..)
-        .zip(&held)
-        .map(|(seed, listener)| PeerAddress {
+    let addresses: Vec<PeerAddress> = (1..=7)
+        .map(|seed| PeerAddress {
             name: NetworkKey::from_bytes([seed; 32]).name(),
-            socket: listener.local_addr().unwrap(),
+            socket: unused().unwrap(),
         })
         .collect();
-    drop(held);
     let begun = Instant::now();
     let mut nodes = Vec::new();
     for (here, own) in addresses.iter().enumerate() {

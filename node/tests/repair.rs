@@ -37,7 +37,7 @@ fn genesis() -> Genesis {
 }
 
 fn free() -> SocketAddr {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+    synod_node::ports::unused().unwrap()
 }
 
 fn config(folder: &Path, mines: bool, peers: Vec<String>) -> Config {
@@ -49,6 +49,7 @@ fn config(folder: &Path, mines: bool, peers: Vec<String>) -> Config {
         web: WebConfig { listen: free() },
         mining: MiningConfig { enabled: mines, threads: 1, reward_to: Some(Address::repeat_byte(9)) },
         getwork: Default::default(),
+        sync: Default::default(),
         storage: StorageConfig { sync: true },
         log: Default::default(),
     }

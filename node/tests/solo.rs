@@ -39,7 +39,7 @@ fn genesis() -> Genesis {
 }
 
 fn free() -> SocketAddr {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+    synod_node::ports::unused().unwrap()
 }
 
 fn config(folder: &Path) -> Config {
@@ -51,6 +51,7 @@ fn config(folder: &Path) -> Config {
         web: WebConfig { listen: free() },
         mining: MiningConfig { enabled: true, threads: 1, reward_to: Some(Address::repeat_byte(9)) },
         getwork: Default::default(),
+        sync: Default::default(),
         storage: StorageConfig { sync: true },
         log: Default::default(),
     }

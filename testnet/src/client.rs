@@ -6,7 +6,7 @@ use jsonrpsee_http_client::{HttpClient, HttpClientBuilder};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use synod_node::rpc::types::{
-    AccountView, BlockReference, BlockView, CommitteeView, FeesView, StatusView, SubmitView,
+    AccountView, BlockReference, BlockView, CommitteeView, FeesView, ReadIndexView, StatusView, SubmitView,
     TransactionStatusView,
 };
 use synod_types::address::format_address;
@@ -84,6 +84,27 @@ impl Client {
     /// [`TestnetError::Rpc`].
     pub async fn account(&self, address: &Address) -> Result<AccountView, TestnetError> {
         self.call("synod_account", vec![format_address(address).into()]).await
+    }
+
+    /// `synod_account` at a block.
+    ///
+    /// # Errors
+    /// [`TestnetError::Rpc`].
+    pub async fn account_at(
+        &self,
+        address: &Address,
+        block: BlockReference,
+    ) -> Result<AccountView, TestnetError> {
+        let block = serde_json::to_value(block).expect("references serialize");
+        self.call("synod_account", vec![format_address(address).into(), block]).await
+    }
+
+    /// `synod_readIndex`.
+    ///
+    /// # Errors
+    /// [`TestnetError::Rpc`].
+    pub async fn read_index(&self) -> Result<ReadIndexView, TestnetError> {
+        self.call("synod_readIndex", Vec::new()).await
     }
 
     /// `synod_submit`.

@@ -5,6 +5,7 @@
 //! in a certified one (A5): from then on, in a run without partitions, no node may ever deny it.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use synod_node::rpc::types::TransactionStatus;
@@ -52,6 +53,10 @@ pub struct Load {
     acknowledged: BTreeMap<TransactionId, u64>,
     /// The same, in the order in which they were.
     order: Vec<TransactionId>,
+    /// When the highest height rose in which one was acknowledged, and to what.
+    told: Vec<(Instant, u64)>,
+    /// Of the first payer: in which block the transfer of each nonce is.
+    first: BTreeMap<u64, u64>,
     submitted: u64,
 }
 
@@ -77,6 +82,8 @@ impl Load {
             payers: list,
             acknowledged: BTreeMap::new(),
             order: Vec::new(),
+            told: Vec::new(),
+            first: BTreeMap::new(),
             submitted: 0,
         })
     }
@@ -89,6 +96,16 @@ impl Load {
     /// The acknowledged transfers.
     pub fn acknowledged(&self) -> &BTreeMap<TransactionId, u64> {
         &self.acknowledged
+    }
+
+    /// When it was learnt that a height is final, each higher than the one before.
+    pub fn told(&self) -> &[(Instant, u64)] {
+        &self.told
+    }
+
+    /// The first payer, and in which block its transfer of each nonce is.
+    pub fn first_payer(&self) -> (Address, &BTreeMap<u64, u64>) {
+        (self.payers[0].address, &self.first)
     }
 
     /// How many transfers were submitted and are not acknowledged.
@@ -126,7 +143,7 @@ impl Load {
 
     /// Asks `client` about everything that waits, and moves what is deep enough to the acknowledged.
     pub async fn observe(&mut self, client: &Client) {
-        for payer in &mut self.payers {
+        for (index, payer) in self.payers.iter_mut().enumerate() {
             let Ok(account) = client.account(&payer.address).await else { return };
             let nonces: Vec<u64> = payer.waiting.range(..account.nonce).map(|(nonce, _)| *nonce).collect();
             for nonce in nonces {
@@ -140,6 +157,12 @@ impl Load {
                     let height = view.height.map_or(0, |height| height.0);
                     if self.acknowledged.insert(id, height).is_none() {
                         self.order.push(id);
+                    }
+                    if self.told.last().is_none_or(|(_, highest)| *highest < height) {
+                        self.told.push((Instant::now(), height));
+                    }
+                    if index == 0 {
+                        self.first.insert(nonce, height);
                     }
                     payer.waiting.remove(&nonce);
                     payer.done = payer.done.max(nonce + 1);

@@ -68,6 +68,14 @@ impl Testnet {
         self.start_all(&folder, created)
     }
 
+    /// Makes a network without starting it.
+    ///
+    /// # Errors
+    /// There is one already, or it cannot be written.
+    pub fn make(&self, options: &Options) -> Result<Endpoints, TestnetError> {
+        Folder::lock(&self.root)?.write(&Plan::new(options)?, options)
+    }
+
     fn start_all(&self, folder: &Folder, created: bool) -> Result<Started, TestnetError> {
         let endpoints = folder.endpoints()?;
         let begun = Instant::now();

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{Address, B256, U256};
-use synod_consensus::committee::{FaultModel, Quorums};
 use synod_consensus::pow::Target;
-use synod_node::config::{Config, LogConfig, MiningConfig, P2pConfig, RpcConfig, StorageConfig, WebConfig};
+use synod_node::config::{
+    Config, LogConfig, MiningConfig, P2pConfig, RpcConfig, StorageConfig, SyncConfig, WebConfig,
+};
 use synod_node::getwork::{GetworkConfig, Password};
 use synod_node::network::PeerName;
+use synod_types::committee::{Quorums, fault_model};
 use synod_types::genesis::{CHAIN_ID_LIMIT, Fees, Genesis, Limits, Member, Ordering, ProofOfWork};
 use synod_types::hash::sha256;
 use synod_types::{SecretKey, UnixMillis};
@@ -117,8 +119,8 @@ impl Plan {
         if !(1..=MOST_NODES).contains(&options.nodes) {
             return Err(TestnetError::NodeCount { wanted: options.nodes, most: MOST_NODES });
         }
-        if options.ordering.has_committee() {
-            Quorums::new(options.nodes, FaultModel::Byzantine)?;
+        if let Some(model) = fault_model(options.ordering) {
+            Quorums::new(options.nodes, model)?;
         }
         let salt = salt(options.seed)?;
         let genesis = genesis(options, salt);
@@ -254,6 +256,7 @@ fn node(options: &Options, salt: B256, index: usize, ports: &mut Ports) -> Resul
             password: Password::new(MINERS.1),
             reward_to: None,
         },
+        sync: SyncConfig::default(),
         storage: StorageConfig { sync: options.sync },
         log: LogConfig::default(),
     };

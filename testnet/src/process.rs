@@ -113,6 +113,11 @@ pub fn stop(endpoint: &Endpoint, kill: bool) -> Result<bool, TestnetError> {
     Ok(true)
 }
 
+/// Asks a child to end.
+pub fn terminate(child: &Child) {
+    signal(i32::try_from(child.id()).unwrap_or_default(), Signal::TERM);
+}
+
 /// Sends a signal; a process that has just gone is no error.
 pub fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {

@@ -297,7 +297,7 @@ mod tests {
 
     async fn proxied() -> (Link, SocketAddr) {
         let target = echo_server().await;
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let free = synod_node::ports::unused().unwrap();
         let link = Link { from: 0, to: 1, listen: free, target };
         let (tell, told) = tokio::sync::oneshot::channel();
         let links = vec![link.clone()];

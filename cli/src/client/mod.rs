@@ -20,8 +20,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use synod_node::rpc::types::{
     AccountView, BlockReference, BlockView, CallRequest, CallView, CertificateView, CodeView, CommitteeView,
-    ErrorCode, EstimateView, FeesView, HistoryPage, LogsPage, LogsRequest, PoolView, ProofView, Refusal,
-    SolveView, StatusView, SubmitView, TemplateView, TraceView, TransactionStatusView,
+    ErrorCode, EstimateView, EvidenceView, FeesView, HistoryPage, LogsPage, LogsRequest, PoolView, ProofView,
+    ReadIndexView, Refusal, SolveView, StatusView, SubmitView, TemplateView, TraceView,
+    TransactionStatusView,
 };
 use synod_types::address::format_address;
 use synod_types::{Address, Bytes, TransactionId};
@@ -145,6 +146,16 @@ impl Node {
     /// `synod_validators`.
     pub(crate) fn validators(&self) -> Result<CommitteeView, CallError> {
         self.call("synod_validators", json!([]))
+    }
+
+    /// `synod_readIndex`.
+    pub(crate) fn read_index(&self) -> Result<ReadIndexView, CallError> {
+        self.call("synod_readIndex", json!([]))
+    }
+
+    /// `synod_evidence`.
+    pub(crate) fn evidence(&self) -> Result<Vec<EvidenceView>, CallError> {
+        self.call("synod_evidence", json!([]))
     }
 
     /// `synod_pool`, of one account or of all.

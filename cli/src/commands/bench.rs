@@ -2,9 +2,11 @@
 //!
 //! Every figure comes from the shipped code. What depends on the disk prints the disk's own sync time beside it.
 
+mod finality;
 mod load;
 mod mine;
 mod node;
+mod ordering;
 mod transfers;
 mod vm;
 
@@ -74,7 +76,11 @@ pub(crate) enum Bench {
     Contracts(ContractBench),
     Mine(mine::MineBench),
     Node(node::NodeBench),
+    Finality(finality::Finality),
     Transfers(transfers::Transfers),
+    Ordering(ordering::OrderingBench),
+    #[command(hide = true)]
+    Member(ordering::Member),
 }
 
 #[derive(Debug, Args)]
@@ -153,7 +159,10 @@ impl Bench {
             Self::Log { bytes, commits, folder } => log(bytes, commits, folder)?,
             Self::Mine(bench) => bench.measure()?,
             Self::Node(bench) => bench.measure(&progress)?,
+            Self::Finality(bench) => bench.measure(&progress)?,
             Self::Transfers(bench) => bench.measure(context, &progress)?,
+            Self::Ordering(bench) => bench.measure(&progress)?,
+            Self::Member(member) => return member.run(),
         };
         drop(progress);
         context.output.result(&result);
@@ -331,6 +340,7 @@ struct LogResult {
 struct Micros {
     p50: u128,
     p90: u128,
+    p95: u128,
     p99: u128,
     max: u128,
 }
@@ -340,6 +350,7 @@ impl From<Percentiles> for Micros {
         Self {
             p50: from.p50.as_micros(),
             p90: from.p90.as_micros(),
+            p95: from.p95.as_micros(),
             p99: from.p99.as_micros(),
             max: from.max.as_micros(),
         }

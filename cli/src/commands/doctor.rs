@@ -111,9 +111,11 @@ fn examine_committee(status: &StatusView) -> Outcome<Healthy> {
         return Err(ill("no_quorum", sentence)
             .hint("start the missing nodes; `synod chain validators` shows which members are not heard"));
     }
-    if fact("failed_views").unwrap_or_default() > 0 {
-        let sentence = format!("the committee changes its primary: it waits for {}", status.waits_for);
-        return Err(ill("view_change", sentence).hint("wait; `synod chain status` shows the view"));
+    // Each ordering counts in its own terms what it tried in vain since it last had a leader.
+    if ["failed_views", "failed_ballots", "failed_attempts"].into_iter().filter_map(fact).any(|vain| vain > 0)
+    {
+        let sentence = format!("the committee changes its leader: it waits for {}", status.waits_for);
+        return Err(ill("view_change", sentence).hint("wait; `synod chain status` shows who leads"));
     }
     let sentence = match waiting {
         0 => {
@@ -210,6 +212,8 @@ mod tests {
             head,
             safe_height: Height(3),
             settled_height: Height(0),
+            base_height: Height(0),
+            snapshot_height: None,
             settled_reversals: 0,
             base_fee: 1,
             work: U256::ZERO,

@@ -39,7 +39,7 @@ pub(crate) struct SettingsOptions {
     /// Mine with so many threads; 0 does not mine
     #[arg(long, value_name = "THREADS")]
     pub(crate) mine: Option<usize>,
-    /// Who gets the rewards: a name or an address
+    /// Who gets the rewards and, where a committee orders, the tips: a name or an address
     #[arg(long, value_name = "ACCOUNT")]
     reward_to: Option<String>,
     /// Serve miners that speak getwork there; their password is SYNOD_GETWORK_PASSWORD or node.toml's
@@ -59,6 +59,11 @@ fn log_format() -> impl TypedValueParser<Value = LogFormat> {
 }
 
 impl SettingsOptions {
+    /// The flags that only nodes of mined networks have, and whether they were given.
+    pub(crate) fn of_mining(&self) -> [(&'static str, bool); 2] {
+        [("--mine", self.mine.is_some()), ("--getwork-listen", self.getwork_listen.is_some())]
+    }
+
     /// The settings, with names looked up on a network that is a test network or not.
     ///
     /// # Errors

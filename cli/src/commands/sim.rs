@@ -11,8 +11,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use synod_consensus::paxos::Paxos;
+use synod_consensus::pbft::Pbft;
 use synod_consensus::sim::committee::{figures, twins};
 use synod_consensus::sim::{self, Fault, Options, RangeReport, Report, Subject, Timing};
+use synod_consensus::zab::Zab;
 
 use self::processor::Clock;
 use crate::context::Context;
@@ -24,7 +27,7 @@ use crate::failure::{Exit, Failure, Outcome};
 /// each find comes with the command that tells it again.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  synod sim --protocol pow --seed 7 --trace\n  synod sim --protocol pbft --nodes 4 --byzantine 1 --seed 7 --trace\n  synod sim --protocol pow --seeds 0..1000000 --for 30m --jobs 2 --report report.json"
+    after_help = "Examples:\n  synod sim --protocol pow --seed 7 --trace\n  synod sim --protocol pbft --nodes 4 --byzantine 1 --seed 7 --trace\n  synod sim --protocol paxos --nodes 3 --seeds 0..1000\n  synod sim --protocol zab --nodes 5 --seed 7 --trace\n  synod sim --protocol pow --seeds 0..1000000 --for 30m --jobs 2 --report report.json"
 )]
 pub(crate) struct Sim {
     /// Whose networks
@@ -45,10 +48,10 @@ pub(crate) struct Sim {
     /// Write findings and progress there; the same file resumes the range
     #[arg(long, requires = "seeds", value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Honest nodes (pow) or members (pbft); drawn from the seed otherwise
+    /// Honest nodes (pow) or members (pbft, paxos, zab); drawn from the seed otherwise
     #[arg(long)]
     nodes: Option<usize>,
-    /// How many members lie; drawn from the seed otherwise, and no more than the committee survives
+    /// How many members lie (pbft); drawn from the seed otherwise, and no more than the committee survives
     #[arg(long)]
     byzantine: Option<usize>,
     /// What holds for a committee's network: synchronous, asynchronous, unknown-moment, unknown-bound
@@ -84,7 +87,7 @@ pub(crate) struct Sim {
     /// Only this case of `--twins`
     #[arg(long, requires = "twins")]
     case: Option<u64>,
-    /// Print messages and bytes for each decision against the number of members (pbft)
+    /// Print messages and bytes for each decision against the number of members (pbft, paxos, zab)
     #[arg(long, conflicts_with_all = ["seed", "seeds", "mutants", "twins"])]
     figures: bool,
 }
@@ -106,14 +109,34 @@ impl Sim {
     /// # Errors
     /// Exit code 7 for a violation.
     pub(crate) fn run(self, context: &Context) -> Outcome<()> {
+        if self.protocol.is_of_crashes() && self.byzantine.is_some_and(|liars| liars > 0) {
+            let told = format!("members under {} crash and do not lie", self.protocol.name());
+            return Err(Failure::usage("byzantine", told));
+        }
         if self.mutants {
             return mutant_table(self.protocol, context);
         }
         if self.twins || self.figures {
-            if self.protocol != Subject::Pbft {
-                return Err(Failure::usage("protocol", "a committee is needed: give --protocol pbft"));
-            }
-            return if self.twins { self.try_twins(context) } else { print_figures(context) };
+            return match (self.protocol, self.twins) {
+                (Subject::Pbft, true) => self.try_twins(context),
+                (Subject::Pbft, false) => {
+                    print_figures(context, [4, 7, 10, 16].map(|n| figures::figures::<Pbft>(n, 50)))
+                }
+                (Subject::Paxos, false) => {
+                    print_figures(context, [3, 5, 7, 9].map(|n| figures::figures::<Paxos>(n, 50)))
+                }
+                (Subject::Zab, false) => {
+                    print_figures(context, [3, 5, 7, 9].map(|n| figures::figures::<Zab>(n, 50)))
+                }
+                (Subject::Paxos | Subject::Zab, true) => Err(Failure::usage(
+                    "protocol",
+                    "twins lie, and these members do not: give --protocol pbft",
+                )),
+                (Subject::Pow, _) => Err(Failure::usage(
+                    "protocol",
+                    "a committee is needed: give --protocol pbft, paxos or zab",
+                )),
+            };
         }
         if self.mutant.is_some() && !cfg!(feature = "mutants") {
             return Err(no_mutants());
@@ -264,11 +287,8 @@ impl Sim {
     }
 }
 
-fn print_figures(context: &Context) -> Outcome<()> {
-    let progress = context.output.progress("counting");
-    let rows = [4, 7, 10, 16].map(|members| figures::figures(members, 50)).to_vec();
-    drop(progress);
-    context.output.result(&Costs { rows });
+fn print_figures(context: &Context, rows: [figures::Figures; 4]) -> Outcome<()> {
+    context.output.result(&Costs { rows: rows.to_vec() });
     Ok(())
 }
 

@@ -3,11 +3,11 @@
 
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+pub mod majority;
 pub mod net;
 pub mod node;
 pub mod socket;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -119,20 +119,9 @@ impl Ran {
     }
 }
 
-/// The first of 63 ports that nobody has and that no other test takes, of this run or of another beside it: the
-/// sixty-fourth is held until the process ends. They lie below those that the system gives to connections.
+/// The first of 63 ports that nobody has and that no other test takes, of this run or of another beside it.
 pub fn ports() -> u16 {
-    let wanted = (std::process::id() % 340) as u16;
-    for block in (0..340).map(|next| (wanted + next) % 340) {
-        let first = 10_000 + block * 64;
-        let held: std::io::Result<Vec<_>> =
-            (first..first + 64).map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
-        if let Some(guard) = held.ok().and_then(|mut held| held.pop()) {
-            std::mem::forget(guard);
-            return first;
-        }
-    }
-    panic!("no 64 ports in a row are free");
+    synod_node::ports::block().unwrap()
 }
 
 /// The flags that give `synod testnet up` those ports.

@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::port_flags;
+
+/// A payment; `--rpc` says through which node.
+pub const PAY: [&str; 8] = ["wallet", "send", "--from", "dev1", "--to", "dev5", "1", "--yes"];
 
 /// A network in a folder of its own, taken down with the test.
 pub struct Net(pub tempfile::TempDir);
@@ -45,6 +48,35 @@ impl Net {
         let status = self.json(&["chain", "status", "--rpc", &self.rpc(node)]);
         let head = if status["head"].is_object() { &status["head"] } else { &status["status"]["head"] };
         (head["height"].as_u64().unwrap(), head["hash"].as_str().unwrap().to_owned())
+    }
+
+    /// A payment through a node that must be final when the command returns.
+    #[track_caller]
+    pub fn pay(&self, node: usize) {
+        let paid = self.json(&[&PAY[..], &["--rpc", &self.rpc(node)]].concat());
+        assert_eq!((&paid["status"], &paid["succeeded"]), (&json!("settled"), &json!(true)), "{paid}");
+    }
+
+    /// What a node's ordering says of itself.
+    pub fn fact(&self, node: usize, name: &str) -> String {
+        let status = self.json(&["chain", "status", "--rpc", &self.rpc(node)]);
+        status["facts"][name].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn until_fact(&self, node: usize, name: &str, value: &str) {
+        self.until(&format!("node{node}: {name} {value}"), || self.fact(node, name) == value);
+    }
+
+    /// A short soak of a committee: deaths under load, of all at once, a pause, an outage, a lost disk.
+    #[track_caller]
+    pub fn survives_a_soak(&self) {
+        let report = self.json(&["testnet", "soak", "--kills", "2", "--pause", "1", "--outage", "1"]);
+        assert_eq!(report["violations"], json!([]), "{report}");
+        let found = &report["committee"];
+        assert!(found["reads"].as_u64() > Some(0), "{report}");
+        assert_eq!(found["gaps_ms"].as_array().unwrap().len(), 2, "{report}");
+        assert_eq!(found["disk_regained"], true, "{report}");
+        assert!(report["acknowledged"].as_u64().unwrap() > 0, "{report}");
     }
 
     /// Waits until these nodes have one tip.

@@ -271,6 +271,7 @@ fn answer(request: &Value, shared: &Shared) -> Answer {
             items: Vec::new(),
             next_cursor: None,
             height: Height(state.height),
+            base_height: Height(0),
         }),
         "synod_pool" => serde_json::to_value(PoolView {
             transactions: state.pool.len() as u64,
@@ -519,6 +520,8 @@ impl State {
             },
             safe_height: Height(self.height.saturating_sub(5)),
             settled_height: Height(0),
+            base_height: Height(0),
+            snapshot_height: None,
             settled_reversals: 0,
             base_fee: GWEI,
             work: U256::from(1),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
-use synod_types::committee::{EpochRecord, Member, Quorums, RecordError, statement_bytes};
+use synod_types::committee::{EpochRecord, Quorums, RecordError, statement_bytes};
+use synod_types::signature::ReadyKey;
 use synod_types::{Epoch, PublicKey, SecretKey, Signature, mutant};
 
 use crate::protocol::Peer;
 
 /// A member's place in the committee's list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MemberIndex(pub u8);
 
@@ -29,14 +30,22 @@ impl fmt::Display for MemberIndex {
 }
 
 /// The committee of one epoch of one network, ready for use; a clone shares it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Committee(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     genesis: B256,
     record: EpochRecord,
     quorums: Quorums,
+    /// The members' keys, in their order, ready for the many signatures of an epoch.
+    keys: Vec<ReadyKey>,
+}
+
+/// The keys are left out: a machine that is shown holds its committee twice, and its epoch says which it is.
+impl fmt::Debug for Committee {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "committee of {} in epoch {}", self.len(), self.epoch())
+    }
 }
 
 impl Committee {
@@ -46,7 +55,8 @@ impl Committee {
     /// [`RecordError`].
     pub fn new(genesis: B256, record: EpochRecord) -> Result<Self, RecordError> {
         let quorums = record.check()?;
-        Ok(Self(Arc::new(Inner { genesis, record, quorums })))
+        let keys = record.members.iter().map(|member| ReadyKey::new(&member.key)).collect();
+        Ok(Self(Arc::new(Inner { genesis, record, quorums, keys })))
     }
 
     /// The epoch.
@@ -124,16 +134,22 @@ impl Committee {
         content: &[u8],
         signature: &Signature,
     ) -> bool {
-        let Some(Member { key, .. }) = self.0.record.members.get(usize::from(member.0)) else { return false };
-        synod_types::signature::verify(key, &self.signed_bytes(tag, content), signature)
+        let Some(key) = self.0.keys.get(usize::from(member.0)) else { return false };
+        key.verify(&self.signed_bytes(tag, content), signature)
     }
 }
 
 /// A member's voice: its index and its secret key.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Signer {
     index: MemberIndex,
     key: SecretKey,
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "voice of member {}", self.index)
+    }
 }
 
 impl Signer {

@@ -13,12 +13,20 @@
 //! outcomes and events pass between the two.
 
 pub mod attestation;
+pub(crate) mod attestations;
+pub(crate) mod bodies;
 pub mod certificate;
+#[cfg(test)]
+mod delays;
 pub mod evidence;
 pub mod interface;
 pub mod members;
 pub mod payload;
+pub(crate) mod proposing;
+pub mod reads;
 pub mod signatures;
+#[cfg(any(test, feature = "mutants"))]
+pub(crate) mod stage;
 pub mod succession;
 
 pub use attestation::{Attestation, Attested};
@@ -27,6 +35,7 @@ pub use evidence::{Evidence, SignedStatement};
 pub use interface::{CommitteeProtocol, Event, History, Job, Outcome, Validity};
 pub use members::{Committee, MemberIndex, Signer};
 pub use payload::{Payload, PayloadError};
+pub use reads::{ReadRound, Stand};
 pub use signatures::Signatures;
 pub use succession::{Succession, SuccessionError};
 pub use synod_types::committee::{EpochRecord, FaultModel, Member, QuorumError, Quorums, RecordError};

@@ -27,10 +27,10 @@ pub(super) fn check(config: &Config, from: Peer, message: &Message) -> Result<()
             if vote.phase != Phase::Prepare || (is_primary && !mutant!("pbft-3-primary-prepares")) {
                 return Err(Fault::WrongRole);
             }
-            check_vote(committee, from, vote)
+            check_vote(config, from, vote)
         }
         Message::Commit(vote) if vote.phase != Phase::Commit => Err(Fault::WrongRole),
-        Message::Commit(vote) => check_vote(committee, from, vote),
+        Message::Commit(vote) => check_vote(config, from, vote),
         Message::Attestation(attestation) => {
             own_statement(from, attestation.member)?;
             if attestation.is_valid(committee) { Ok(()) } else { Err(Fault::BadSignature(from)) }
@@ -51,9 +51,9 @@ fn own_statement(from: MemberIndex, member: MemberIndex) -> Result<(), Fault> {
     if from == member { Ok(()) } else { Err(Fault::Impersonation(member)) }
 }
 
-fn check_vote(committee: &Committee, from: MemberIndex, vote: &Vote) -> Result<(), Fault> {
+fn check_vote(config: &Config, from: MemberIndex, vote: &Vote) -> Result<(), Fault> {
     own_statement(from, vote.member)?;
-    let is_signed = vote.is_signed(committee) || mutant!("pbft-16-trust-links");
+    let is_signed = config.horizon.holds(vote, &config.committee) || mutant!("pbft-16-trust-links");
     if is_signed { Ok(()) } else { Err(Fault::BadSignature(vote.member)) }
 }
 
@@ -69,7 +69,7 @@ fn check_pre_prepare(
     if body.is_some_and(|body| Some(body.digest()) != vote.choice.digest) {
         return Err(Fault::WrongBody);
     }
-    check_vote(&config.committee, from, vote)?;
+    check_vote(config, from, vote)?;
     body.map_or(Ok(()), |body| check_body(config, body))
 }
 
@@ -105,7 +105,7 @@ fn check_view_change(config: &Config, change: &ViewChange) -> Result<(), Fault> 
     if !committee.has(change.member) {
         return Err(Fault::NotAMember);
     }
-    let (stable, window) = (content.stable_slot(), config.limits.window);
+    let (stable, window) = (content.stable_slot(), config.window());
     if content.view.0 == 0 || content.prepared.len() as u64 > window {
         return Err(Fault::BadViewChange("its view or its length is out of bounds"));
     }

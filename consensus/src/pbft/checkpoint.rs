@@ -26,22 +26,27 @@ impl Pbft {
     pub(super) fn floor(&self) -> Slot {
         let (certified, limits) = (self.certified(), &self.config.limits);
         let done = self.executed.min(certified).0.saturating_sub(limits.retained_slots);
-        let far = certified.0.saturating_sub(limits.window.max(limits.retained_slots));
+        let far = certified.0.saturating_sub(self.config.window().max(limits.retained_slots));
         Slot(if mutant!("gen-9-keep-all") { done } else { done.max(far) })
     }
 
     /// Whether this member may vote at the slot.
     pub(super) fn is_in_window(&self, slot: Slot) -> bool {
         let low = self.certified().0;
-        slot.0 > low && slot.0 <= low.saturating_add(self.config.limits.window)
+        slot.0 > low && slot.0 <= low.saturating_add(self.config.window())
     }
 
     /// Whether statements about the slot are kept: a member that has not seen the newest checkpoint keeps what
     /// those who have may send already.
     pub(super) fn is_buffered(&self, slot: Slot) -> bool {
-        let window = self.config.limits.window;
+        slot > self.floor() && slot <= self.ceiling()
+    }
+
+    /// The last slot about which statements are kept.
+    pub(super) fn ceiling(&self) -> Slot {
+        let window = self.config.window();
         let above = if mutant!("pbft-5-drop-above-window") { window } else { window.saturating_mul(2) };
-        slot > self.floor() && slot.0 <= self.certified().0.saturating_add(above)
+        Slot(self.certified().0.saturating_add(above))
     }
 
     pub(super) fn position(&self, slot: Slot) -> Position {
@@ -148,7 +153,7 @@ impl Pbft {
     pub(super) fn count_attestation(&mut self, attestation: Attestation, cx: &mut Cx<'_>) {
         let Attestation { statement, member, .. } = attestation;
         let slot = statement.position.slot;
-        let window = self.config.limits.window.saturating_mul(2);
+        let window = self.config.window().saturating_mul(2);
         let low = self.certified().0;
         if slot.0.saturating_add(LATE) <= low || slot.0 > low.max(self.executed.0).saturating_add(window) {
             return;
@@ -227,7 +232,7 @@ impl Pbft {
     /// A vote far above the checkpoint that a start would find is useless to a VIEW-CHANGE without that of today
     /// (PBFT-7): write it down first. Certificates are otherwise the block log's, which is behind at times.
     pub(super) fn anchor(&mut self, slot: Slot, cx: &mut Cx<'_>) {
-        let reach = self.anchored.0.saturating_add(self.config.limits.window);
+        let reach = self.anchored.0.saturating_add(self.config.window());
         if slot.0 <= reach || mutant!("pbft-7-no-anchor") {
             return;
         }
@@ -249,7 +254,7 @@ impl Pbft {
     }
 
     /// Everything that this member must remember, as records.
-    fn whole_memory(&self) -> Vec<Record> {
+    fn whole_memory(&mut self) -> Vec<Record> {
         let mut records: Vec<Record> = self.stable.iter().cloned().map(Record::Stable).collect();
         records.extend(self.new_view.iter().cloned().map(Record::NewView));
         let own = self.config.me().and_then(|me| self.view_changes.get(&me));
@@ -260,7 +265,8 @@ impl Pbft {
         // An executed block that is not certified may have to be proposed again, and this be its last copy.
         let needed =
             if mutant!("gen-13-drop-executed-bodies") { self.executed } else { self.executed.min(certified) };
-        records.extend(self.bodies.journalled_above(needed));
+        let kept = self.bodies.begin_anew_above(needed);
+        records.extend(kept.map(|(slot, payload)| Record::Body { slot, payload }));
         let low = Slot(certified.0 + 1);
         for state in self.slots.range(low..).map(|(_, state)| state) {
             records.extend(state.accepted.map(Record::Accepted));

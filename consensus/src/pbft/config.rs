@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::horizon::Horizon;
+use super::messages::MESSAGE_LIMIT;
 use crate::committee::{Committee, MemberIndex, Signer, Validity};
 
 /// The configuration of one node.
@@ -15,12 +17,25 @@ pub struct Config {
     pub validity: Arc<dyn Validity>,
     /// This node's bounds and times.
     pub limits: Limits,
+    /// Where the machine stands, for the checks. One start's own.
+    pub horizon: Arc<Horizon>,
 }
 
 impl Config {
     /// This member's index.
     pub fn me(&self) -> Option<MemberIndex> {
         self.signer.as_ref().map(Signer::index)
+    }
+
+    /// L as this committee has it (PBFT-5): the limit, or less where a NEW-VIEW of members whose windows are full would
+    /// not fit into a message. Equal at all members whose limits are equal.
+    pub fn window(&self) -> u64 {
+        let quorum = self.committee.quorum();
+        // A certificate of prepared, in each of q VIEW-CHANGEs, and the proposal that follows, in bytes.
+        let of_slot = quorum * (64 * quorum + 160) + 160;
+        let of_changes = quorum * (64 * quorum + 512);
+        let fits = MESSAGE_LIMIT.saturating_sub(of_changes) / of_slot;
+        self.limits.window.min(fits as u64)
     }
 }
 
@@ -72,6 +87,64 @@ impl Default for Limits {
             journal_bytes: 64 * 1024 * 1024,
             heartbeat_ms: 1_000,
             patience: 4,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use alloy_primitives::B256;
+    use synod_types::{BlockHash, Epoch, Height, Position, Signature, Slot, codec};
+
+    use super::super::messages::{
+        CarriedOver, Choice, Message, NewView, Phase, Prepared, View, ViewChange, Vote,
+    };
+    use super::super::stage::Stage;
+    use super::*;
+    use crate::committee::{Attested, Certificate, Signatures};
+
+    /// The largest that members send who follow the window: all of it prepared, at all of a quorum.
+    fn largest_new_view(config: &Config) -> Message {
+        let (quorum, signature) = (config.committee.quorum() as u8, Signature([7; 64]));
+        let signed = |count: u8| {
+            Signatures::new(
+                &(0..count).map(|member| (MemberIndex(member), signature)).collect::<BTreeMap<_, _>>(),
+            )
+        };
+        let choice = |slot| Choice { view: View(u64::MAX - 1), slot: Slot(slot), digest: Some(B256::ZERO) };
+        let vote =
+            |slot| Vote { phase: Phase::PrePrepare, choice: choice(slot), member: MemberIndex(0), signature };
+        let statement = Attested {
+            position: Position { epoch: Epoch(u64::MAX), slot: Slot(1) },
+            height: Height(u64::MAX),
+            block_hash: BlockHash(B256::ZERO),
+        };
+        let stable = Some(Certificate { statement, signatures: signed(quorum) });
+        let slots = || 2..2 + config.window();
+        let prepared = |slot| Prepared { pre_prepare: vote(slot), prepares: signed(quorum - 1) };
+        let content = CarriedOver { view: View(u64::MAX), stable, prepared: slots().map(prepared).collect() };
+        let change = |member| ViewChange { content: content.clone(), member: MemberIndex(member), signature };
+        Message::NewView(NewView {
+            view: View(u64::MAX),
+            view_changes: (0..quorum).map(change).collect(),
+            pre_prepares: slots().map(vote).collect(),
+            signature,
+        })
+    }
+
+    /// A7: no committee is so large that its new primary cannot say what it must.
+    #[test]
+    fn a_new_view_fits_into_a_message_however_many_members_there_are() {
+        for members in [4, 7, 10, 16, 21, 22, 31, 40, 64] {
+            let config = Stage::of(members, 0, Limits::default()).config;
+            let bytes = codec::encode(&largest_new_view(&config)).len();
+            println!("n = {members}: window {}, NEW-VIEW of at most {bytes} bytes", config.window());
+            assert!(bytes <= MESSAGE_LIMIT, "n = {members}: {bytes} bytes");
+            assert!(config.window() >= 2 * config.limits.in_flight, "n = {members}: the pipeline has room");
+            assert_eq!(config.window() < 256, members > 21, "n = {members}: only large committees need less");
         }
     }
 }

@@ -76,13 +76,20 @@ pub fn of_forgotten(change: &ViewChange, commit: &Vote) -> Evidence {
     Evidence { member: change.member, first: change.into(), second: commit.into() }
 }
 
-/// Whether the evidence proves that its member lied, to anybody who knows the committee.
+/// What the evidence proves of its member, to anybody who knows the committee; `None` when it proves nothing.
+pub fn proves(evidence: &Evidence, committee: &Committee) -> Option<String> {
+    if evidence.is_double_attestation(committee) {
+        return Some("attested two blocks at one place".to_owned());
+    }
+    double_vote(evidence, committee)
+        .or_else(|| double_change(evidence, committee))
+        .or_else(|| double_beginning(evidence, committee))
+        .or_else(|| forgotten_commit(evidence, committee))
+}
+
+/// Whether the evidence proves that its member lied.
 pub fn is_proof(evidence: &Evidence, committee: &Committee) -> bool {
-    evidence.is_double_attestation(committee)
-        || is_double_vote(evidence, committee)
-        || is_double_change(evidence, committee)
-        || is_double_beginning(evidence, committee)
-        || is_forgotten_commit(evidence, committee)
+    proves(evidence, committee).is_some()
 }
 
 fn vote(
@@ -102,32 +109,38 @@ fn carried(evidence: &Evidence, statement: &SignedStatement, committee: &Committ
     codec::decode::<CarriedOver, STATEMENT_LIMIT>(&statement.content).ok().filter(|_| is_signed)
 }
 
-fn is_double_vote(evidence: &Evidence, committee: &Committee) -> bool {
-    [Phase::PrePrepare, Phase::Prepare, Phase::Commit].into_iter().any(|phase| {
-        let first = vote(evidence, &evidence.first, phase, committee);
-        let second = vote(evidence, &evidence.second, phase, committee);
-        first.zip(second).is_some_and(|(first, second)| is_double(&first, &second))
+fn double_vote(evidence: &Evidence, committee: &Committee) -> Option<String> {
+    [Phase::PrePrepare, Phase::Prepare, Phase::Commit].into_iter().find_map(|phase| {
+        let first = vote(evidence, &evidence.first, phase, committee)?;
+        let second = vote(evidence, &evidence.second, phase, committee)?;
+        let Choice { view, slot, .. } = first.choice;
+        is_double(&first, &second).then(|| format!("sent two {phase} votes for slot {slot} of view {view}"))
     })
 }
 
-fn is_double_change(evidence: &Evidence, committee: &Committee) -> bool {
-    let first = carried(evidence, &evidence.first, committee);
-    let second = carried(evidence, &evidence.second, committee);
-    first.zip(second).is_some_and(|(first, second)| first.view == second.view && first != second)
+fn double_change(evidence: &Evidence, committee: &Committee) -> Option<String> {
+    let first = carried(evidence, &evidence.first, committee)?;
+    let second = carried(evidence, &evidence.second, committee)?;
+    (first.view == second.view && first != second)
+        .then(|| format!("carried two different things over into view {}", first.view))
 }
 
-fn is_double_beginning(evidence: &Evidence, committee: &Committee) -> bool {
+fn double_beginning(evidence: &Evidence, committee: &Committee) -> Option<String> {
     let (first, second) = (&evidence.first, &evidence.second);
     let are_signed = first.is_by(evidence.member, NEW_VIEW_TAG, committee)
         && second.is_by(evidence.member, NEW_VIEW_TAG, committee);
     let view = |statement: &SignedStatement| {
         statement.content.first_chunk::<8>().map(|bytes| View(u64::from_be_bytes(*bytes)))
     };
-    are_signed && view(first).is_some() && view(first) == view(second) && first.content != second.content
+    let (one, other) = (view(first)?, view(second)?);
+    (are_signed && one == other && first.content != second.content)
+        .then(|| format!("began view {one} in two ways"))
 }
 
-fn is_forgotten_commit(evidence: &Evidence, committee: &Committee) -> bool {
-    let change = carried(evidence, &evidence.first, committee);
-    let commit = vote(evidence, &evidence.second, Phase::Commit, committee);
-    change.zip(commit).is_some_and(|(change, commit)| is_forgotten(&change, &commit))
+fn forgotten_commit(evidence: &Evidence, committee: &Committee) -> Option<String> {
+    let change = carried(evidence, &evidence.first, committee)?;
+    let commit = vote(evidence, &evidence.second, Phase::Commit, committee)?;
+    let Choice { view, slot, .. } = commit.choice;
+    is_forgotten(&change, &commit)
+        .then(|| format!("left its COMMIT for slot {slot} of view {view} out of a later view change"))
 }

@@ -60,6 +60,16 @@ impl Phase {
     }
 }
 
+impl fmt::Display for Phase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::PrePrepare => "PRE-PREPARE",
+            Self::Prepare => "PREPARE",
+            Self::Commit => "COMMIT",
+        })
+    }
+}
+
 /// What a vote is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Choice {

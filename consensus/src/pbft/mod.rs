@@ -13,7 +13,7 @@
 //! - PBFT-6, PBFT-12, PBFT-13 `view_change`; PBFT-7 `check`, `view_change`; PBFT-8, PBFT-9, PBFT-22 `new_view`.
 //! - PBFT-10 `bodies`: a re-proposal's body is fetched; its absence blocks no proof.
 //! - PBFT-14, PBFT-15 `catch_up`: proofs of views, decisions of any view, blocks up to a certificate.
-//! - PBFT-16 `messages`: signatures on everything that can be passed on. PBFT-17 `check`: cheap checks first.
+//! - PBFT-16 `messages`: signatures on everything that can be passed on. PBFT-17 `check`, `horizon`: cheap checks first.
 //! - PBFT-18, PBFT-20 `timers`: demand, patience, back-off. PBFT-19: fairness is the pool's affair.
 //! - PBFT-21: no read-only shortcut; reads go by height and certificate. PBFT-23: no fast commit.
 //! - `evidence`: which statements of one member prove that it lied.
@@ -33,6 +33,7 @@ mod check;
 mod checkpoint;
 pub mod config;
 pub mod evidence;
+mod horizon;
 pub mod messages;
 mod new_view;
 mod propose;
@@ -49,14 +50,15 @@ use std::collections::BTreeMap;
 use synod_types::{BlockHash, Slot};
 
 pub use config::{Config, Limits};
+pub use horizon::Horizon;
 pub use messages::{Fault, MESSAGE_LIMIT, Message, Record, View};
 pub use status::Promises;
 
-use self::bodies::Bodies;
 use self::messages::{NewView, ViewChange};
-use self::propose::Proposing;
 use self::slots::SlotState;
-use self::timers::{Demand, Timers};
+use self::timers::Timers;
+use crate::committee::bodies::Bodies;
+use crate::committee::proposing::Proposing;
 use crate::committee::{Attestation, Certificate, Event, History, Job, MemberIndex, Outcome};
 use crate::effects::Context;
 use crate::protocol::{Input, Peer, Protocol, Status, Verified};
@@ -122,6 +124,10 @@ impl Protocol for Pbft {
         Ok(Verified::new(message))
     }
 
+    fn awaits(config: &Config, message: &Message) -> bool {
+        config.horizon.awaits(message)
+    }
+
     /// Questions, and what proves itself. A decision holds this member's own commit, so it is a promise.
     fn is_promise_free(message: &Message) -> bool {
         matches!(
@@ -142,7 +148,7 @@ impl Protocol for Pbft {
             Input::Message { from, message } => self.on_message(from, message.into_inner(), cx),
             Input::Connected(peer) => self.say_again(Some(peer), cx),
             Input::Disconnected(_) | Input::Loaded { .. } => {}
-            Input::Demand { oldest_since, bytes } => self.timers.demand = Demand { oldest_since, bytes },
+            Input::Demand { oldest_since, bytes } => self.timers.demand.hear(oldest_since, bytes),
             Input::Executed { position, block_hash } => self.on_executed(position, block_hash, cx),
             Input::Refused { reason, .. } => {
                 let slot = Slot(self.executed.0 + 1);
@@ -159,6 +165,7 @@ impl Protocol for Pbft {
             self.pursue_proposals(cx);
             self.keep_ticking(cx);
             self.restate_if_long(cx);
+            self.show_horizon();
         }
     }
 

@@ -4,8 +4,6 @@
 //! begins only when a good part of a batch waits. What was proposed and will not be decided in its place is
 //! given up, so that its transactions go back to the pool.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::B256;
 use synod_types::Slot;
 
@@ -13,39 +11,6 @@ use super::messages::{Choice, Message, Phase, Vote};
 use super::{Cx, Pbft};
 use crate::committee::{Event, Job, Payload};
 use crate::effects::Effect;
-
-/// The primary's side.
-#[derive(Debug)]
-pub(super) struct Proposing {
-    /// The next slot.
-    pub(super) next: Slot,
-    /// The pool is being asked.
-    is_assembling: bool,
-    /// Own proposals that are not executed.
-    own: BTreeMap<Slot, B256>,
-}
-
-impl Proposing {
-    pub(super) fn starting_at(next: Slot) -> Self {
-        Self { next, is_assembling: false, own: BTreeMap::new() }
-    }
-
-    /// Slots up to here were filled by blocks from elsewhere.
-    pub(super) fn skipped(&mut self, slot: Slot) -> Vec<B256> {
-        let later = self.own.split_off(&Slot(slot.0 + 1));
-        std::mem::replace(&mut self.own, later).into_values().collect()
-    }
-
-    /// The epoch is over.
-    pub(super) fn give_up_all(&mut self) -> Vec<B256> {
-        std::mem::take(&mut self.own).into_values().collect()
-    }
-
-    /// The slot is executed; whether a payload of ours was lost at it.
-    pub(super) fn executed(&mut self, slot: Slot, decided: Option<B256>) -> Option<B256> {
-        self.own.remove(&slot).filter(|digest| Some(*digest) != decided)
-    }
-}
 
 impl Pbft {
     fn is_primary(&self) -> bool {
@@ -58,7 +23,7 @@ impl Pbft {
         let limits = &self.config.limits;
         let next = self.proposing.next.0;
         next <= self.executed.0.saturating_add(limits.in_flight)
-            && next <= self.certified().0.saturating_add(limits.window)
+            && next <= self.certified().0.saturating_add(self.config.window())
     }
 
     /// Asks the pool for a payload when it is time for one.
@@ -74,18 +39,15 @@ impl Pbft {
             return;
         }
         self.proposing.is_assembling = true;
+        self.timers.demand.asked();
         let (max_bytes, max_transactions) = (limits.batch_bytes, limits.batch_transactions);
         cx.effect(Effect::Start(Job::Assemble { max_bytes, max_transactions }));
     }
 
     pub(super) fn on_assembled(&mut self, payload: Option<Payload>, cx: &mut Cx<'_>) {
         self.proposing.is_assembling = false;
-        let Some(payload) = payload else {
-            self.timers.demand.bytes = 0;
-            return;
-        };
-        let length = payload.bytes().len() as u64;
-        self.timers.demand.bytes = self.timers.demand.bytes.saturating_sub(length);
+        self.timers.demand.given(payload.as_ref().map(|payload| payload.bytes().len() as u64));
+        let Some(payload) = payload else { return };
         if self.is_primary() && self.has_room() {
             self.propose(payload, cx);
         } else {

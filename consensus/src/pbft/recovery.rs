@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use synod_types::{Slot, mutant};
 
-use super::bodies::Bodies;
 use super::config::Config;
 use super::messages::{Phase, Record, View, Vote};
 use super::new_view::plan;
-use super::propose::Proposing;
 use super::timers::Timers;
 use super::{Cx, Pbft};
+use crate::committee::bodies::Bodies;
+use crate::committee::proposing::Proposing;
 use crate::committee::{Certificate, History};
 
 impl Pbft {
@@ -54,6 +54,7 @@ impl Pbft {
         if machine.certified() > machine.executed {
             machine.timers.lags_since(cx.now(), &machine.config.limits);
         }
+        machine.show_horizon();
         machine
     }
 
@@ -100,7 +101,7 @@ impl Pbft {
 
     /// The uncertified blocks are attested again; of many the newest, whose certificate vouches for all below.
     fn restore_blocks(&mut self, history: &History, cx: &mut Cx<'_>) {
-        let bound = usize::try_from(self.config.limits.window.saturating_mul(2)).unwrap_or(usize::MAX);
+        let bound = usize::try_from(self.config.window().saturating_mul(2)).unwrap_or(usize::MAX);
         let newest = &history.uncertified[history.uncertified.len().saturating_sub(bound)..];
         let first = self.executed.0.saturating_sub(newest.len() as u64).saturating_add(1);
         for (slot, block_hash) in (first..).map(Slot).zip(newest) {

@@ -5,8 +5,9 @@ use synod_types::{Epoch, Position, Slot};
 
 use super::messages::{Choice, Message, Phase, ViewChange, Vote};
 use super::new_view::plan;
-use super::stage::{Stage, WALL, body, choice, hash, null};
+use super::stage::{Stage, choice, null};
 use super::*;
+use crate::committee::stage::{WALL, body, hash};
 use crate::committee::{MemberIndex, Payload};
 
 /// PBFT-2, PBFT-3, PBFT-4: the ordinary way of one payload, as a backup sees it.
@@ -96,7 +97,7 @@ fn a9_an_equivocating_primary_is_caught_with_evidence() {
         let vote = stage.vote(0, Phase::PrePrepare, choice(0, 1, &payload));
         stage.hear(0, Message::PrePrepare { vote, body: Some(payload) });
     }
-    let prepares = stage.said.iter().filter(|said| matches!(said, Message::Prepare(_)));
+    let prepares = stage.said.iter().filter(|(_, said)| matches!(said, Message::Prepare(_)));
     assert_eq!(prepares.count(), 1);
     let Some(Event::Caught(evidence)) = stage.told.last() else { panic!("nobody was caught") };
     assert!(evidence::is_proof(evidence, &stage.committee));
@@ -125,7 +126,7 @@ fn pbft_18_a_silent_primary_is_left_when_there_is_demand() {
     // GEN-8: and says again what it wants.
     stage.take_said();
     stage.pass_ms(1_000);
-    let repeated = stage.said.iter().filter(|said| matches!(said, Message::ViewChange(_))).count();
+    let repeated = stage.said.iter().filter(|(_, said)| matches!(said, Message::ViewChange(_))).count();
     assert!((4..=20).contains(&repeated), "{repeated} times");
 }
 
@@ -140,7 +141,7 @@ fn pbft_8_a_new_primary_carries_over_what_was_prepared() {
     for (member, prepared) in [(1, vec![first.clone(), fourth]), (3, vec![later])] {
         stage.hear(member, Message::ViewChange(stage.change(member, 2, prepared)));
     }
-    let begun = stage.said.iter().find_map(|said| match said {
+    let begun = stage.said.iter().find_map(|(_, said)| match said {
         Message::NewView(new_view) => Some(new_view.clone()),
         _ => None,
     });
@@ -159,7 +160,7 @@ fn pbft_8_a_new_primary_carries_over_what_was_prepared() {
     let nulls = backup
         .said
         .iter()
-        .filter(|said| matches!(said, Message::Prepare(vote) if vote.choice.digest.is_none()));
+        .filter(|(_, said)| matches!(said, Message::Prepare(vote) if vote.choice.digest.is_none()));
     assert_eq!(nulls.count(), 2);
     assert!(backup.has_said(|said| matches!(said, Message::AskBody { .. })));
 }
@@ -294,7 +295,7 @@ fn proposals_that_a_view_change_loses_are_given_up() {
     for member in [2, 3] {
         other.hear(member, Message::ViewChange(other.change(member, 1, Vec::new())));
     }
-    let begun = other.said.into_iter().find(|said| matches!(said, Message::NewView(_))).unwrap();
+    let begun = other.take_said().into_iter().find(|said| matches!(said, Message::NewView(_))).unwrap();
     stage.hear(1, begun);
     assert!(stage.told.contains(&Event::Abandoned { digest: lost.digest() }));
 }
@@ -363,12 +364,10 @@ fn gen_3_a_learner_follows_and_does_not_vote() {
     stage.step(Input::Executed { position: stage.appended[0].0, block_hash: hash(1) });
     stage.step(Input::Demand { oldest_since: Some(Time(0)), bytes: 5 });
     stage.pass_ms(3_000);
-    assert!(
-        stage
-            .said
-            .iter()
-            .all(|said| matches!(said, Message::Standing(_) | Message::AskBody { .. } | Message::Decided(_)))
-    );
+    assert!(stage.said.iter().all(|(_, said)| matches!(
+        said,
+        Message::Standing(_) | Message::AskBody { .. } | Message::Decided(_)
+    )));
 }
 
 /// What travels and what is kept is read back as it was written, and nothing else is.

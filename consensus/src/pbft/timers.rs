@@ -7,16 +7,8 @@ use synod_types::mutant;
 
 use super::config::Limits;
 use super::{Cx, Pbft};
+use crate::committee::proposing::Demand;
 use crate::time::Time;
-
-/// What waits in the pool.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Demand {
-    /// Since when the oldest transaction waits.
-    pub(super) oldest_since: Option<Time>,
-    /// Bytes that no offer of ours holds.
-    pub(super) bytes: u64,
-}
 
 /// All deadlines, and what they are reckoned from.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ impl Pbft {
         let Some(signer) = self.config.signer.clone().filter(|_| is_another) else { return };
         let stable = self.stable.clone();
         let low = self.certified();
-        let window_end = low.0.saturating_add(self.config.limits.window);
+        let window_end = low.0.saturating_add(self.config.window());
         let prepared = self
             .slots
             .range(low..)

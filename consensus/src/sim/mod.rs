@@ -39,7 +39,7 @@ use std::rc::Rc;
 
 /// Runs one seed on the model ledger.
 pub fn run(options: &Options) -> Report {
-    if options.subject == Subject::Pbft {
+    if options.subject != Subject::Pow {
         return committee::run(options);
     }
     let archive: ledger::SharedArchive = Rc::new(RefCell::default());

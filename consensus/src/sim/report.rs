@@ -15,17 +15,28 @@ pub enum Subject {
     Pow,
     /// A committee under PBFT.
     Pbft,
+    /// A committee under Multi-Paxos.
+    Paxos,
+    /// A committee under Zab.
+    Zab,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Pow, Self::Pbft];
+    pub const ALL: &[Self] = &[Self::Pow, Self::Pbft, Self::Paxos, Self::Zab];
+
+    /// Whether its members crash and do not lie.
+    pub fn is_of_crashes(self) -> bool {
+        matches!(self, Self::Paxos | Self::Zab)
+    }
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pow => "pow",
             Self::Pbft => "pbft",
+            Self::Paxos => "paxos",
+            Self::Zab => "zab",
         }
     }
 }
@@ -92,7 +103,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// An ordinary run of a seed.
+    /// An ordinary run of a seed under proof of work.
     pub fn seed(seed: u64) -> Self {
         Self {
             subject: Subject::Pow,
@@ -107,6 +118,11 @@ impl Options {
             real: false,
             mutant: None,
         }
+    }
+
+    /// An ordinary run of a seed.
+    pub fn of(subject: Subject, seed: u64) -> Self {
+        Self { subject, ..Self::seed(seed) }
     }
 
     /// An ordinary run of a committee under PBFT.
@@ -194,7 +210,7 @@ impl Report {
         let saw = |name| self.coverage.contains_key(name);
         let is_without_story = match self.options.subject {
             Subject::Pow => !saw("reorg") || !saw("healing"),
-            Subject::Pbft => !saw("view change"),
+            Subject::Pbft | Subject::Paxos | Subject::Zab => !saw("view change"),
         };
         self.blocks < 20 || is_without_story
     }

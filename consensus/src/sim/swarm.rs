@@ -119,6 +119,11 @@ impl Fault {
         let is_for_miners_alone = matches!(self, Self::Garble | Self::DiskFull | Self::Rollback | Self::Rot);
         !is_for_miners_alone && (self <= Self::Clock || self >= Self::Equivocate)
     }
+
+    /// Whether it can happen to a committee whose members crash and do not lie.
+    pub fn is_of_crashes(self) -> bool {
+        self.is_of_committees() && self <= Self::Clock
+    }
 }
 
 /// The faults of one run.

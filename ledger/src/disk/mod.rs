@@ -63,6 +63,12 @@ pub trait DiskFile {
     /// [`DiskFile::sync_data`].
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError>;
 
+    /// Lets the file grow by zeros, from its end at `offset`. Written, so that later writes in place need no new
+    /// room; where nothing is ever synced a hole does as well.
+    fn grow_by_zeros(&self, offset: u64, length: usize) -> Result<(), DiskError> {
+        self.write_at(offset, &vec![0; length])
+    }
+
     /// Makes every write to this file so far durable, and its length (`fdatasync`).
     fn sync_data(&self) -> Result<(), DiskError>;
 }

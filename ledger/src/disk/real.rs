@@ -93,6 +93,16 @@ pub struct RealFile {
     name: String,
 }
 
+impl RealFile {
+    /// Lets the file end there, with a hole for what was never written.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn end_at(&self, length: u64) -> Result<(), DiskError> {
+        self.file.set_len(length).map_err(|error| DiskError::from_io(Operation::Write, &self.name, error))
+    }
+}
+
 impl DiskFile for RealFile {
     fn length(&self) -> Result<u64, DiskError> {
         let metadata =

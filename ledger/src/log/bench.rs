@@ -61,13 +61,15 @@ impl LogFigures {
     }
 }
 
-/// Durations at four places of the order.
+/// Durations at five places of the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Percentiles {
     /// The middle.
     pub p50: Duration,
     /// 90 of 100 are below.
     pub p90: Duration,
+    /// 95 of 100 are below.
+    pub p95: Duration,
     /// 99 of 100 are below.
     pub p99: Duration,
     /// The longest.
@@ -150,7 +152,7 @@ impl Percentiles {
         times.sort_unstable();
         let at = |percent: usize| times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)));
         let at = |percent| at(percent).copied().unwrap_or_default();
-        Self { p50: at(50), p90: at(90), p99: at(99), max: at(100) }
+        Self { p50: at(50), p90: at(90), p95: at(95), p99: at(99), max: at(100) }
     }
 }
 

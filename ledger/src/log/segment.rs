@@ -71,7 +71,7 @@ impl<F: DiskFile> Preparation<F> {
     pub(super) fn step(&mut self, step_bytes: u32) -> Result<bool, DiskError> {
         let length = step_bytes.max(SECTOR as u32).min(self.header.bytes - self.written);
         if length > 0 {
-            self.file.write_at(u64::from(self.written), &vec![0; length as usize])?;
+            self.file.grow_by_zeros(u64::from(self.written), length as usize)?;
             self.file.sync_data()?;
             self.written += length;
         }

@@ -23,6 +23,7 @@ mod hash;
 mod naive;
 pub mod proof;
 mod shape;
+pub mod spine;
 
 pub use hash::empty_root;
 pub use proof::{Proof, ProofError};

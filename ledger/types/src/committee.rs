@@ -117,6 +117,24 @@ pub enum QuorumError {
     },
 }
 
+impl FaultModel {
+    /// What is assumed of the members beyond the count of faults; `None` where they may do anything.
+    pub fn assumption(self) -> Option<&'static str> {
+        match self {
+            Self::Byzantine => None,
+            Self::Crash => Some("members crash but do not lie"),
+        }
+    }
+
+    /// How many members the smallest committee has that survives `faults` of them.
+    pub fn least_members(self, faults: usize) -> usize {
+        match self {
+            Self::Byzantine => 3 * faults + 1,
+            Self::Crash => 2 * faults + 1,
+        }
+    }
+}
+
 impl Quorums {
     /// The quorums of `members` members under `model`.
     ///
@@ -227,6 +245,7 @@ pub fn fault_model(ordering: Ordering) -> Option<FaultModel> {
     match ordering {
         Ordering::Pow => None,
         Ordering::Pbft => Some(FaultModel::Byzantine),
+        Ordering::Paxos | Ordering::Zab => Some(FaultModel::Crash),
     }
 }
 

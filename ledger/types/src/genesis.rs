@@ -68,20 +68,29 @@ pub enum Ordering {
     Pow,
     /// Practical Byzantine fault tolerance, by a committee.
     Pbft,
+    /// Multi-Paxos, by a committee whose members may stop, but do not lie.
+    Paxos,
+    /// Zab, by such a committee.
+    Zab,
 }
 
 impl Ordering {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pow, Self::Pbft, Self::Paxos, Self::Zab];
+
     /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pow => "pow",
             Self::Pbft => "pbft",
+            Self::Paxos => "paxos",
+            Self::Zab => "zab",
         }
     }
 
     /// The ordering that people call so.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Pow, Self::Pbft].into_iter().find(|ordering| ordering.name() == name)
+        Self::ALL.into_iter().find(|ordering| ordering.name() == name)
     }
 
     /// Whether a committee orders.

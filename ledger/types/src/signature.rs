@@ -36,9 +36,25 @@ pub struct Claim<'a> {
 
 /// Whether `signature` by `key` over `message` is valid under ZIP-215.
 pub fn verify(key: &PublicKey, message: &[u8], signature: &Signature) -> bool {
-    VerificationKey::try_from(key.0)
-        .and_then(|key| key.verify(&ed25519_zebra::Signature::from_bytes(&signature.0), message))
-        .is_ok()
+    ReadyKey::new(key).verify(message, signature)
+}
+
+/// A key whose point is computed once, for whoever checks many signatures by it. Bytes that are no point stay
+/// what they are: nothing is signed by them.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadyKey(Option<VerificationKey>);
+
+impl ReadyKey {
+    /// Computes the point.
+    pub fn new(key: &PublicKey) -> Self {
+        Self(VerificationKey::try_from(key.0).ok())
+    }
+
+    /// The same verdict as [`verify`]'s with the key that it was made of.
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
+        let signature = ed25519_zebra::Signature::from_bytes(&signature.0);
+        self.0.is_some_and(|key| key.verify(&signature, message).is_ok())
+    }
 }
 
 /// The verdict on each claim, equal to [`verify`]'s in every composition of the batch.

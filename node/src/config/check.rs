@@ -28,6 +28,7 @@ impl Config {
             "mining.reward_to",
             "is needed when mining is enabled: the address that gets the rewards",
         )?;
+        demand(self.sync.snapshot_beyond > 0, "sync.snapshot_beyond", "must be at least 1 block")?;
         demand(self.mining.threads <= 1024, "mining.threads", "at most 1024")?;
         logging::filter(&self.log.level)
             .map_err(|error| ConfigError::Value { key: "log.level", problem: error.to_string() })?;
@@ -83,9 +84,12 @@ impl Config {
     pub fn warnings(&self, genesis: &Genesis) -> Vec<String> {
         let mut warnings = Vec::new();
         let peers = self.p2p.peers.len();
-        if !genesis.testnet && peers < ENOUGH_PEERS {
+        // A small committee has no more peers than its other members.
+        let others = genesis.members.len().saturating_sub(1);
+        let enough = if genesis.ordering.has_committee() { ENOUGH_PEERS.min(others) } else { ENOUGH_PEERS };
+        if !genesis.testnet && peers < enough {
             warnings.push(format!(
-                "{peers} of the {ENOUGH_PEERS} peers that a node should dial are configured: whoever controls \
+                "{peers} of the {enough} peers that a node should dial are configured: whoever controls \
                  all of them decides what this node sees; add to p2p.peers in node.toml, or with --peer"
             ));
         }

@@ -49,6 +49,9 @@ pub struct Config {
     /// Miners that speak `getwork`.
     #[serde(default)]
     pub getwork: GetworkConfig,
+    /// How a node that is behind catches up, and what it gives to others that are.
+    #[serde(default)]
+    pub sync: SyncConfig,
     /// Disks.
     #[serde(default)]
     pub storage: StorageConfig,
@@ -98,6 +101,18 @@ pub struct MiningConfig {
     pub reward_to: Option<Address>,
 }
 
+/// `[sync]`. Only a network under a committee has snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SyncConfig {
+    /// A snapshot of the state is made for every so many blocks; 0 makes none.
+    pub snapshot_every: u64,
+    /// A node that is so many blocks behind begins at a snapshot of its peers, if that spares it as many.
+    pub snapshot_beyond: u64,
+    /// Whether this node fetches and keeps the whole chain all the same.
+    pub full_history: bool,
+}
+
 /// `[storage]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -136,6 +151,7 @@ impl Default for Config {
             web: WebConfig::default(),
             mining: MiningConfig::default(),
             getwork: GetworkConfig::default(),
+            sync: SyncConfig::default(),
             storage: StorageConfig::default(),
             log: LogConfig::default(),
         }
@@ -157,6 +173,12 @@ impl Default for P2pConfig {
 impl Default for WebConfig {
     fn default() -> Self {
         Self { listen: loopback(9100) }
+    }
+}
+
+impl Default for SyncConfig {
+    fn default() -> Self {
+        Self { snapshot_every: 10_000, snapshot_beyond: 10_000, full_history: false }
     }
 }
 

@@ -93,6 +93,7 @@ fn mistakes_are_named() {
         ("[mining]\nreward_to = \"0x12\"", "40 hex digits"),
         ("name = \"\"", "name"),
         ("[getwork]\nenabled = true", "getwork.password"),
+        ("[sync]\nsnapshot_beyond = 0", "sync.snapshot_beyond"),
         ("[log]\nlevel = \"info,synod=loud\"", "log.level"),
     ];
     for (text, expected) in cases {

@@ -8,6 +8,7 @@ use crossbeam_channel::{Sender, bounded};
 use synod_consensus::pow::{Outcome, ProofOfWork};
 use synod_consensus::{Input, Status};
 use synod_ledger::disk::Disk;
+use synod_ledger::snapshot::Snapshots;
 use synod_ledger::state::StateRead;
 use synod_ledger::{AccountProof, HistoryEntry};
 use synod_types::block::HEADER_LENGTH;
@@ -34,10 +35,10 @@ use crate::rpc::backend::{Backend, Boundary, ChangesQuery, TemplateBase, Tips};
 use crate::rpc::changes;
 use crate::rpc::types::{
     AccountView, BlockReference, BlockView, CallRequest, CallView, CertificateView, CodeView, CommitteeView,
-    ErrorCode, EstimateView, Event, EventKind, FeesView, HistoryItem, HistoryPage, LogsPage, LogsRequest,
-    MempoolSummary, MiningView, PeerView, PoolEntry, PoolView, ProofView, Refusal, SolveView, StatusView,
-    StorageView, SubmitOutcome, SubmitView, SyncView, TemplateView, TraceView, TransactionStatus,
-    TransactionStatusView,
+    ErrorCode, EstimateView, Event, EventKind, EvidenceView, FeesView, HistoryItem, HistoryPage, LogsPage,
+    LogsRequest, MempoolSummary, MiningView, PeerView, PoolEntry, PoolView, ProofView, ReadIndexView,
+    Refusal, SolveView, StatusView, StorageView, SubmitOutcome, SubmitView, SyncView, TemplateView,
+    TraceView, TransactionStatus, TransactionStatusView,
 };
 
 /// How long a miner's question for a new template is held.
@@ -74,6 +75,8 @@ pub(super) struct NodeBackend<D: Disk> {
     pub(super) config: Config,
     /// The chain.
     pub(super) chain: Arc<Chain<D>>,
+    /// The state for those who were not there; only under a committee.
+    pub(super) snapshots: Option<Arc<Snapshots<D>>>,
     /// The pool.
     pub(super) door: Arc<Door>,
     /// Peers.
@@ -130,6 +133,8 @@ where
                 .mining
                 .as_ref()
                 .map_or(0, |mining| mining.reversals.load(std::sync::atomic::Ordering::Relaxed)),
+            base_height: self.chain.reader().base(),
+            snapshot_height: self.snapshots.as_ref().and_then(|all| all.newest()).map(|one| one.height()),
             base_fee: head.commitment.base_fee,
             work: self.chain.work_at(head.height()).unwrap_or_default(),
             peers: u32::try_from(self.network.peers().len()).unwrap_or(u32::MAX),
@@ -182,6 +187,19 @@ where
     fn validators(&self) -> Result<CommitteeView, Refusal> {
         let side = self.committee.as_ref().ok_or_else(Refusal::no_committee)?;
         Ok(side.view(&self.peers, self.chain.reader().head().height()))
+    }
+
+    async fn read_index(&self) -> Result<ReadIndexView, Refusal> {
+        let side = self.committee.as_ref().ok_or_else(Refusal::no_committee)?;
+        side.reads().index().await.map(|height| ReadIndexView { height })
+    }
+
+    fn evidence(&self) -> Result<Vec<EvidenceView>, Refusal> {
+        let side = self.committee.as_ref().ok_or_else(Refusal::no_committee)?;
+        side.evidence().map_err(|error| {
+            tracing::error!(%error, "evidence/ cannot be read");
+            Refusal::new(ErrorCode::Internal, "this node's evidence cannot be read: its log says why")
+        })
     }
 
     fn certificate(&self, at: Option<BlockReference>) -> Result<CertificateView, Refusal> {
@@ -266,6 +284,10 @@ where
             answer.reason = pool.waiting(id).map(|waiting| waiting.to_string());
         } else {
             answer.replaced_by = pool.replaced_by(id);
+            if let Some(kept) = self.kept_from() {
+                // It may be in a block that is not here.
+                answer.reason = Some(refusals::pruned(kept).message);
+            }
         }
         Ok(answer)
     }
@@ -287,6 +309,9 @@ where
         let tip = self.chain.reader().head().height();
         let end = from.0.saturating_add(u64::from(count)).min(tip.0.saturating_add(1));
         let mut headers = Vec::new();
+        if let Some(kept) = self.kept_from().filter(|kept| from < *kept && end > from.0.max(1)) {
+            return Err(refusals::pruned(kept));
+        }
         for height in from.0..end {
             let block = self.chain.reader().block_at(Height(height)).map_err(refusals::internal)?;
             let Some(block) = block else { break };
@@ -306,7 +331,7 @@ where
         for entry in entries {
             items.extend(self.history_item(entry, height)?);
         }
-        Ok(HistoryPage { items, next_cursor, height })
+        Ok(HistoryPage { items, next_cursor, height, base_height: self.chain.reader().base() })
     }
 
     fn proof(&self, address: Address) -> Result<ProofView, Refusal> {
@@ -533,13 +558,30 @@ impl<D: Disk> NodeBackend<D> {
             BlockReference::Height(height) => height,
             BlockReference::Hash(hash) => {
                 let block = self.chain.block(hash).map_err(refusals::internal)?;
-                return block
-                    .map(|block| (block.height(), hash))
-                    .ok_or_else(|| refusals::no_block(&reference));
+                return block.map(|block| (block.height(), hash)).ok_or_else(|| self.missing(&reference));
             }
         };
-        let hash = self.chain.hash_at(height).ok_or_else(|| refusals::no_block(&reference))?;
+        let hash = self.chain.hash_at(height).ok_or_else(|| self.missing(&BlockReference::Height(height)))?;
         Ok((height, hash))
+    }
+
+    /// The first height whose blocks are here, when they do not begin with the chain (GEN-13).
+    fn kept_from(&self) -> Option<Height> {
+        let base = self.chain.reader().base();
+        (base > Height(0)).then(|| Height(base.0.saturating_add(1)))
+    }
+
+    /// A block that is not here: pruned, or none that this node knows.
+    fn missing(&self, reference: &BlockReference) -> Refusal {
+        match (self.kept_from(), reference) {
+            (Some(kept), BlockReference::Height(height)) if *height < kept => refusals::pruned(kept),
+            (Some(kept), BlockReference::Hash(_)) => {
+                let refusal = refusals::no_block(reference);
+                let message = format!("{} from height {kept} on; lower ones are pruned", refusal.message);
+                Refusal { message, ..refusal }.hint("ask a node that has the whole chain")
+            }
+            _ => refusals::no_block(reference),
+        }
     }
 
     pub(super) fn receipts(&self, height: Height) -> Result<Option<Vec<Receipt>>, Refusal> {
@@ -548,7 +590,11 @@ impl<D: Disk> NodeBackend<D> {
 
     fn read_block(&self, hash: BlockHash) -> Result<Block, Refusal> {
         let block = self.chain.block(hash).map_err(refusals::internal)?;
-        block.ok_or_else(|| refusals::no_block(&BlockReference::Hash(hash)))
+        block.ok_or_else(|| {
+            // The block of the snapshot is known by its header alone.
+            let height = self.chain.reader().recent_block(&hash).map(|block| block.height());
+            self.missing(&height.map_or(BlockReference::Hash(hash), BlockReference::Height))
+        })
     }
 
     fn history_item(&self, entry: HistoryEntry, tip: Height) -> Result<Option<HistoryItem>, Refusal> {

@@ -24,8 +24,10 @@ pub(super) const SAFE_DEPTH: u64 = 6;
 pub(super) struct Chain<D: Disk> {
     reader: Reader<SharedBlocks<D>>,
     blocks: SharedBlocks<D>,
-    /// Cumulative work up to each height of the best chain; the genesis block counts none.
+    /// Cumulative work up to each height of the best chain from the one that the log begins above; that one counts
+    /// none.
     work: RwLock<Vec<U256>>,
+    base: u64,
     tips: watch::Sender<Tips>,
     settling: Settling,
 }
@@ -40,7 +42,7 @@ enum Settling {
 }
 
 impl<D: Disk> Chain<D> {
-    /// The chain of `reader`, whose headers from height 1 up are `headers`.
+    /// The chain of `reader`, whose headers from the log's first block up are `headers`.
     pub(super) fn new(reader: Reader<SharedBlocks<D>>, blocks: SharedBlocks<D>, headers: &[Header]) -> Self {
         let settling = match reader.rules().ordering.has_committee() {
             true => Settling::Certified(AtomicU64::new(0)),
@@ -51,12 +53,13 @@ impl<D: Disk> Chain<D> {
             let below = *work.last().expect("the genesis block is there");
             work.push(below.saturating_add(work_of(header)));
         }
-        let head = reader.head();
+        let (head, base) = (reader.head(), reader.base().0);
         let start = Cursor { height: head.height(), hash: head.hash };
         let chain = Self {
             reader,
             blocks,
             work: RwLock::new(work),
+            base,
             tips: watch::channel(Tips { head: start, settled: start }).0,
             settling,
         };
@@ -72,7 +75,7 @@ impl<D: Disk> Chain<D> {
     /// Notes that a block was put on top.
     pub(super) fn appended(&self, height: Height, header: &Header) {
         let mut work = self.work.write().unwrap_or_else(PoisonError::into_inner);
-        work.truncate(usize::try_from(height.0).unwrap_or(usize::MAX));
+        work.truncate(self.place(height));
         let below = *work.last().expect("the genesis block is there");
         work.push(below.saturating_add(work_of(header)));
     }
@@ -80,7 +83,11 @@ impl<D: Disk> Chain<D> {
     /// Notes that every block above `height` was taken back.
     pub(super) fn rewound(&self, height: Height) {
         let mut work = self.work.write().unwrap_or_else(PoisonError::into_inner);
-        work.truncate(usize::try_from(height.0).unwrap_or(usize::MAX).saturating_add(1));
+        work.truncate(self.place(height).saturating_add(1));
+    }
+
+    fn place(&self, height: Height) -> usize {
+        usize::try_from(height.0.saturating_sub(self.base)).unwrap_or(usize::MAX)
     }
 
     /// Tells subscribers where the chain ends now.
@@ -136,7 +143,7 @@ impl<D: Disk> Chain<D> {
     /// Cumulative work up to a height of the best chain.
     pub(super) fn work_at(&self, height: Height) -> Option<U256> {
         let work = self.work.read().unwrap_or_else(PoisonError::into_inner);
-        work.get(usize::try_from(height.0).ok()?).copied()
+        if height.0 < self.base { None } else { work.get(self.place(height)).copied() }
     }
 
     /// The block of the best chain at a height, as a cursor.

@@ -289,6 +289,7 @@ fn unread(error: LogsError) -> Refusal {
     match error {
         LogsError::NotIndexed(_) => Refusal::new(ErrorCode::NotReady, error.to_string())
             .hint("ask for recent blocks, or again shortly"),
+        LogsError::Pruned(kept) => refusals::pruned(kept),
         LogsError::Store(_) | LogsError::History(_) => refusals::internal(error),
     }
 }

@@ -35,6 +35,8 @@ const BATCH_BYTES: usize = 60 * 1024;
 const BATCH_AGE: Duration = Duration::from_millis(5);
 /// Transactions that may wait to be gossiped; more are dropped, and their senders' nodes still hold them.
 const OUTGOING: usize = 16_384;
+/// The most that a peer is told of at once of what waits here, in bytes.
+const WAITING_BYTES: usize = 1024 * 1024;
 /// The largest gossiped batch, in bytes.
 const BATCH_LIMIT: usize = 256 * 1024;
 /// Submissions that may wait for the thread that takes them; more are refused as busy.
@@ -407,11 +409,7 @@ impl Door {
 
     fn take_batch(self: &Arc<Self>, id: GossipId, from: PeerName, data: &[u8]) -> Result<(), Verdict> {
         let batch: Vec<Bytes> = codec::decode::<_, BATCH_LIMIT>(data).map_err(|_| Verdict::Reject)?;
-        let transactions = batch
-            .iter()
-            .map(|bytes| Transaction::from_bytes(bytes))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| Verdict::Reject)?;
+        let transactions = read_batch(&batch)?;
         let door = self.clone();
         let judge = move |verdicts: Verdicts| {
             let verdict = door.take_verdicts(verdicts);
@@ -419,6 +417,17 @@ impl Door {
                 door.network.demote(from, Demerit::Invalid);
             }
             door.network.report(id, verdict);
+        };
+        self.verifier.offer(transactions, judge).map_err(|Busy| Verdict::Ignore)
+    }
+
+    /// What waits at a peer waits here, too. It does not travel on: whoever holds it tells everybody that comes.
+    fn take_told(self: &Arc<Self>, from: PeerName, batch: &[Bytes]) -> Result<(), Verdict> {
+        let (door, transactions) = (self.clone(), read_batch(batch)?);
+        let judge = move |verdicts: Verdicts| {
+            if door.take_verdicts(verdicts) == Verdict::Reject {
+                door.network.demote(from, Demerit::Invalid);
+            }
         };
         self.verifier.offer(transactions, judge).map_err(|Busy| Verdict::Ignore)
     }
@@ -442,6 +451,40 @@ impl TransactionDoor for Arc<Door> {
             self.network.report(id, verdict);
         }
     }
+
+    fn waiting(&self) -> Vec<Vec<Bytes>> {
+        let (pool, mut batches, mut total) = (self.pool(), Vec::<Vec<Bytes>>::new(), 0);
+        let mut room = 0;
+        for transaction in pool.local() {
+            let bytes = Bytes::from(transaction.transaction().to_bytes());
+            total += bytes.len();
+            if total > WAITING_BYTES {
+                break;
+            }
+            match batches.last_mut().filter(|_| bytes.len() <= room) {
+                Some(batch) => {
+                    room -= bytes.len();
+                    batch.push(bytes);
+                }
+                None => {
+                    room = BATCH_BYTES.saturating_sub(bytes.len());
+                    batches.push(vec![bytes]);
+                }
+            }
+        }
+        batches
+    }
+
+    fn told(&self, from: PeerName, batch: Vec<Bytes>) {
+        if self.take_told(from, &batch) == Err(Verdict::Reject) {
+            self.network.demote(from, Demerit::Invalid);
+        }
+    }
+}
+
+fn read_batch(batch: &[Bytes]) -> Result<Vec<Transaction>, Verdict> {
+    let read = batch.iter().map(|bytes| Transaction::from_bytes(bytes));
+    read.collect::<Result<_, _>>().map_err(|_| Verdict::Reject)
 }
 
 /// Collects outgoing transactions into batches until the node stops.

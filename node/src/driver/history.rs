@@ -1,12 +1,13 @@
 //! The ledger's block history on the node's disk, shared between the ledger, which writes it, and readers.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synod_ledger::BlockHistory;
 use synod_ledger::disk::{Disk, DiskError, DiskFile, PendingSync, RealDisk, RealFile};
 use synod_ledger::history::{HistoryError, LoggedHistory};
 use synod_ledger::log::Durable;
-use synod_ledger::log::blocks::Record;
+use synod_ledger::log::blocks::{Record, Tip};
 use synod_types::block::HEADER_LENGTH;
 use synod_types::codec::{self, DecodeError};
 use synod_types::{Block, BlockHash, Header, Height};
@@ -56,10 +57,12 @@ impl<D: Disk> SharedBlocks<D> {
     }
 }
 
-/// The headers of the chain from height 1 to the tip, gathered while the log is read at the start: reading a
+/// The headers of the chain from the log's first block to the tip, gathered while the log is read at the start: reading a
 /// million blocks a second time, only for their first 80 bytes, would take longer than everything else.
 #[derive(Debug, Default)]
 pub(super) struct HeaderChain {
+    /// What the first one stands on.
+    base: u64,
     headers: Vec<Header>,
     unreadable: Option<DecodeError>,
 }
@@ -75,9 +78,15 @@ impl HeaderChain {
                     Err(error) => self.unreadable = self.unreadable.take().or(Some(error)),
                 }
             }
-            Record::Rewound(to) => self.headers.truncate(usize::try_from(to.height.0).unwrap_or(usize::MAX)),
-            // The chain below is not in the log any more; a chain begins at height 1 or is refused by its reader.
-            Record::Restarted(_) => self.headers.clear(),
+            Record::Rewound(to) => {
+                let kept = to.height.0.saturating_sub(self.base);
+                self.headers.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+            }
+            // The chain below is not in the log any more.
+            Record::Restarted(from) => {
+                self.base = from.height.0;
+                self.headers.clear();
+            }
         }
     }
 
@@ -121,6 +130,10 @@ impl<D: Disk> BlockHistory for SharedBlocks<D> {
         self.lock().height()
     }
 
+    fn base(&self) -> Option<Tip> {
+        self.lock().base()
+    }
+
     fn is_on_chain(&self, height: Height, hash: &BlockHash) -> bool {
         self.lock().is_on_chain(height, hash)
     }
@@ -136,6 +149,19 @@ impl<D: Disk> BlockHistory for SharedBlocks<D> {
     fn prepare(&mut self) -> Result<bool, HistoryError> {
         self.lock().prepare()
     }
+}
+
+/// Syncs of all node disks of this process.
+static SYNCS: AtomicU64 = AtomicU64::new(0);
+
+/// How often this process has synced a file or a folder, for those who measure what a decision costs.
+pub(super) fn syncs() -> u64 {
+    SYNCS.load(Ordering::Relaxed)
+}
+
+fn counted<T>(sync: impl FnOnce() -> T) -> T {
+    SYNCS.fetch_add(1, Ordering::Relaxed);
+    sync()
 }
 
 /// The node's disk, which a test network may run without syncs.
@@ -187,7 +213,7 @@ impl Disk for NodeDisk {
     }
 
     fn sync_folder(&self) -> Result<(), DiskError> {
-        if self.sync { self.real.sync_folder() } else { Ok(()) }
+        if self.sync { counted(|| self.real.sync_folder()) } else { Ok(()) }
     }
 }
 
@@ -204,7 +230,15 @@ impl DiskFile for NodeFile {
         self.real.write_at(offset, bytes)
     }
 
+    fn grow_by_zeros(&self, offset: u64, length: usize) -> Result<(), DiskError> {
+        if self.sync {
+            return self.real.grow_by_zeros(offset, length);
+        }
+        let end = offset.saturating_add(length as u64);
+        if self.real.length()? < end { self.real.end_at(end) } else { Ok(()) }
+    }
+
     fn sync_data(&self) -> Result<(), DiskError> {
-        if self.sync { self.real.sync_data() } else { Ok(()) }
+        if self.sync { counted(|| self.real.sync_data()) } else { Ok(()) }
     }
 }

@@ -37,7 +37,8 @@ mod views;
 mod wire;
 
 pub use committee::{
-    MemberMemory, begin_member, check_payload, member_memory, payload_of, payload_room, proposal_of,
+    MemberMemory, OpaqueMember, begin_member, check_payload, member_memory, ordered_log, payload_of,
+    payload_room, proposal_of,
 };
 pub use history::SharedBlocks;
 pub use ordering::RecordJournal;

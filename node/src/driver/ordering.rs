@@ -7,7 +7,7 @@
 //! without waiting or kept in a backlog here.
 //!
 //! Records are written and synced before the effects that rest on them come out (GEN-1); a failed write
-//! stops the node (GEN-4).
+//! stops the node (GEN-4). What rests on none goes out before: others write while this node does.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -182,6 +182,7 @@ where
     fn run(mut self) {
         let mut backlog = VecDeque::new();
         loop {
+            self.release(&mut backlog);
             if let Err(reason) = self.write_records() {
                 self.replica.stop(reason.clone());
                 self.stop.fail(reason);
@@ -260,9 +261,138 @@ where
         select! {
             recv(self.inbox.answers) -> input => input.ok(),
             recv(self.inbox.network) -> input => input.ok(),
-            recv(self.inbox.demand_signal) -> _ => Some(self.inbox.take_demand().unwrap_or(Input::Wake)),
+            // What waits is told anew after each payload that was taken from it, and must not be read before it.
+            recv(self.inbox.demand_signal) -> _ => match self.inbox.answers.try_recv() {
+                Ok(answer) => Some(answer),
+                Err(_) => Some(self.inbox.take_demand().unwrap_or(Input::Wake)),
+            },
             recv(self.stop.signal()) -> _ => None,
             recv(wake) -> _ => Some(Input::Wake),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Serialize};
+    use synod_consensus::{Context, Frame, FrameNumber, Peer, Verified};
+    use synod_types::{BlockHash, Height, Position, UnixMillis};
+
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    enum Word {
+        Hint,
+        Vote,
+    }
+
+    /// Whatever it hears, it journals a vote, says it, and gives a hint after it.
+    #[derive(Debug)]
+    struct Voter;
+
+    impl Protocol for Voter {
+        const NAME: &'static str = "voter";
+        type Config = ();
+        type Message = Word;
+        type Record = u64;
+        type History = ();
+        type Job = ();
+        type Outcome = ();
+        type Event = ();
+        type Fault = String;
+
+        fn check((): &(), _: Peer, _: Word) -> Result<Verified<Word>, String> {
+            Err("nobody speaks to it".to_owned())
+        }
+
+        fn is_promise_free(message: &Word) -> bool {
+            matches!(message, Word::Hint)
+        }
+
+        fn recover((): (), _: Vec<u64>, (): (), _: &mut Context<'_, Self>) -> Self {
+            Self
+        }
+
+        fn step(&mut self, _: Input<Self>, context: &mut Context<'_, Self>) {
+            context.persist(1);
+            context.broadcast(Word::Vote);
+            context.broadcast(Word::Hint);
+        }
+
+        fn wake_at(&self) -> Option<Time> {
+            None
+        }
+
+        fn status(&self) -> Status {
+            Status {
+                protocol: Self::NAME,
+                position: Position::default(),
+                block_hash: BlockHash::default(),
+                settled: Position::default(),
+                best_height: Height::default(),
+                waits_for: String::new(),
+                facts: Vec::new(),
+            }
+        }
+    }
+
+    /// What happened, in order.
+    type Story = Sender<&'static str>;
+
+    struct Paper(FrameNumber, Story);
+
+    impl Journal for Paper {
+        fn durable_through(&self) -> FrameNumber {
+            self.0
+        }
+    }
+
+    impl RecordJournal<u64> for Paper {
+        fn write(&mut self, frame: &Frame<u64>) -> Result<(), String> {
+            self.1.send("a sync").unwrap();
+            self.0 = frame.number;
+            Ok(())
+        }
+    }
+
+    struct Mouth(Story);
+
+    impl Outlet<Voter> for Mouth {
+        fn carry_out(&mut self, effect: Effect<Voter>) -> Result<(), Box<Effect<Voter>>> {
+            self.0
+                .send(if matches!(effect, Effect::Broadcast(Word::Hint)) { "a hint" } else { "a vote" })
+                .unwrap();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn gen_1_what_promises_nothing_does_not_wait_for_the_disk() {
+        let (story, told) = crossbeam_channel::bounded(8);
+        let (inputs, inbox) = queues::<Voter>();
+        let journal = Paper(FrameNumber(0), story.clone());
+        let proof = Durable::proven_by(&journal);
+        let replica = Replica::recover((), Vec::new(), (), &proof, 1, Time(0), UnixMillis(0));
+        let (status, stop) = (watch::channel(replica.status()).0, Stop::new());
+        let thread = Ordering {
+            replica,
+            journal: Some(journal),
+            outlet: Mouth(story),
+            inbox,
+            clock: Clock::start(),
+            status,
+            stop: stop.clone(),
+            successor: Box::new(|_| None),
+        };
+        let thread = thread.spawn().unwrap();
+        inputs.answers.send(Input::Wake).unwrap();
+        let patience = Duration::from_secs(10);
+        let story: Vec<_> = (0..3).map(|_| told.recv_timeout(patience).unwrap()).collect();
+        assert_eq!(story, ["a hint", "a sync", "a vote"]);
+        stop.ask();
+        thread.join().unwrap();
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 
 use synod_ledger::NoState;
-use synod_types::BlockHash;
+use synod_types::{BlockHash, Height};
 
 use super::door::Refused;
 use crate::rpc::types::{BlockReference, ErrorCode, Refusal};
@@ -19,6 +19,12 @@ pub(super) fn internal(error: impl Display) -> Refusal {
 pub(super) fn no_block(reference: &BlockReference) -> Refusal {
     Refusal::new(ErrorCode::NotFound, format!("there is no block {reference}"))
         .hint("`synod chain status` shows the height of the tip")
+}
+
+/// Blocks so low are not kept here.
+pub(super) fn pruned(kept: Height) -> Refusal {
+    Refusal::new(ErrorCode::Pruned, format!("pruned: this node keeps blocks from height {kept} on"))
+        .hint("ask a node that has the whole chain")
 }
 
 /// The state at a block that left the chain is not kept.

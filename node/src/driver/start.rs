@@ -6,16 +6,17 @@ use std::thread::JoinHandle;
 
 use prometheus_client::registry::Registry;
 use synod_consensus::Status;
+use synod_consensus::agreement::{Agreement, UnknownOrdering};
 use synod_consensus::committee::RecordError;
-use synod_consensus::pbft::Pbft;
 use synod_consensus::pow::{self, ProofOfWork, Rules};
 use synod_ledger::disk::RealFolders;
 use synod_ledger::history::{HistoryError, LoggedHistory};
 use synod_ledger::log::blocks::{BlockLog, BlockLogError, OpenedBlocks, finish_replacement, forget_replaced};
 use synod_ledger::log::{LogOptions, Salt};
+use synod_ledger::snapshot::{Base, BeginError, Snapshots, begin_above};
 use synod_ledger::{Alarm, IndexFound, Ledger, OpenError, Options};
 use synod_types::genesis::Ordering;
-use synod_types::{Genesis, Header, SecretKey};
+use synod_types::{Genesis, Header, Height, SecretKey};
 use tokio::sync::watch;
 
 use super::backend::{MiningSide, NodeBackend, Prove};
@@ -30,7 +31,7 @@ use super::mined;
 use super::ordering::{self, DemandBoard, Inbox, Inputs};
 use super::peers::PeerTable;
 use super::records::RecordsError;
-use super::repair::Repair;
+use super::repair::{Repair, cut};
 use super::stop::{Reason, Stop};
 use crate::config::{Config, ConfigError};
 use crate::getwork::{GetworkError, GetworkServer};
@@ -60,6 +61,9 @@ pub enum NodeError {
     /// The genesis names no committee.
     #[error("genesis.json: members: {0}")]
     Committee(#[from] RecordError),
+    /// The committee's record names an ordering of another build.
+    #[error(transparent)]
+    UnknownOrdering(#[from] UnknownOrdering),
     /// This program does not know the ordering.
     #[error("genesis.json: ordering: this program does not run {0}")]
     Ordering(Ordering),
@@ -83,6 +87,9 @@ pub enum NodeError {
     /// The ledger does not start from its log.
     #[error("blocks/: {0}")]
     Ledger(#[from] OpenError<HistoryError>),
+    /// The snapshots, or the block log that begins at one.
+    #[error(transparent)]
+    Snapshots(#[from] BeginError),
     /// A stored block cannot be read.
     #[error("blocks/: {0}")]
     History(#[from] HistoryError),
@@ -135,6 +142,8 @@ pub(super) struct Stores {
     pub(super) ledger: Ledger<SharedBlocks<NodeDisk>>,
     /// Every block that the log holds.
     pub(super) blocks: SharedBlocks<NodeDisk>,
+    /// The state for those who were not there; only under a committee, where a height is final.
+    pub(super) snapshots: Option<Arc<Snapshots<NodeDisk>>>,
 }
 
 /// What an ordering is started with.
@@ -182,7 +191,7 @@ pub(super) struct Running {
 /// The way into ordering, which the pool needs before there is one.
 enum Lane {
     Pow(Inputs<ProofOfWork>, Inbox<ProofOfWork>),
-    Pbft(Inputs<Pbft>, Inbox<Pbft>),
+    Committee(Inputs<Agreement>, Inbox<Agreement>),
 }
 
 impl Lane {
@@ -192,9 +201,9 @@ impl Lane {
                 let (inputs, inbox) = ordering::queues();
                 Ok(Self::Pow(inputs, inbox))
             }
-            Ordering::Pbft => {
+            Ordering::Pbft | Ordering::Paxos | Ordering::Zab => {
                 let (inputs, inbox) = ordering::queues();
-                Ok(Self::Pbft(inputs, inbox))
+                Ok(Self::Committee(inputs, inbox))
             }
             unknown => Err(NodeError::Ordering(unknown)),
         }
@@ -203,7 +212,7 @@ impl Lane {
     fn demand(&self) -> DemandBoard {
         match self {
             Self::Pow(inputs, _) => inputs.demand.clone(),
-            Self::Pbft(inputs, _) => inputs.demand.clone(),
+            Self::Committee(inputs, _) => inputs.demand.clone(),
         }
     }
 }
@@ -251,8 +260,9 @@ impl Node {
             tracing::warn!("{warning}");
         }
 
-        let (log, headers) = open_block_log(&config, &home, &genesis, &key).await?;
-        let stores = open_stores(&config, &genesis, log, &stop)?;
+        let (log, mut headers) = open_block_log(&config, &home, &genesis, &key).await?;
+        let stores = open_stores(&config, &genesis, log, &mut headers, &stop)?;
+        let snapshots = stores.snapshots.clone();
         let chain = Arc::new(Chain::new(stores.ledger.reader(), stores.blocks.clone(), &headers));
         let (network, events) =
             network::start(network_config(&config, &genesis, &key)?, &mut registry).await?;
@@ -293,7 +303,7 @@ impl Node {
         };
         let running = match lane {
             Lane::Pow(inputs, inbox) => mined::start(parts, inputs, inbox)?,
-            Lane::Pbft(inputs, inbox) => {
+            Lane::Committee(inputs, inbox) => {
                 let validator = identity::open_validator(&config.folder, genesis.testnet, password.as_ref())?;
                 committee::start(parts, validator, inputs, inbox)?
             }
@@ -301,6 +311,7 @@ impl Node {
         let backend = Arc::new(NodeBackend {
             config: config.clone(),
             chain,
+            snapshots,
             door,
             network: network.clone(),
             peers,
@@ -354,7 +365,9 @@ impl Node {
         if joined.await.unwrap_or(1) > 0 {
             tracing::error!("a thread of the node panicked");
         }
-        self.home.remove_pid();
+        if reason != Reason::Again {
+            self.home.remove_pid();
+        }
         tracing::info!("stopped");
         reason
     }
@@ -369,7 +382,8 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N], NodeError> {
 /// The block log's folder in the home.
 pub(super) const BLOCKS: &str = "blocks";
 
-/// Opens the block log, with the headers of its chain; one that is damaged in its middle is repaired from peers first.
+/// Opens the block log, with the headers of its chain. One that is damaged in its middle is repaired from peers
+/// first, or, under a committee, cut before its damage.
 async fn open_block_log(
     config: &Config,
     home: &Home,
@@ -384,14 +398,14 @@ async fn open_block_log(
         match BlockLog::open_and_show(disk, options, &mut |record| headers.follow(record))? {
             OpenedBlocks::Whole(log, report) => {
                 tracing::info!(?report, "the block log is whole");
-                forget_replaced(&folders, BLOCKS)?;
+                match genesis.ordering.has_committee() {
+                    true => cut::forget_when_as_high(config, &log, options)?,
+                    false => forget_replaced(&folders, BLOCKS)?,
+                }
                 return Ok((log, headers.finish()?));
             }
             OpenedBlocks::Damaged(damaged) if genesis.ordering.has_committee() => {
-                return Err(NodeError::Damaged(format!(
-                    "{:?}; move blocks/ away, and leave votes/: the node fetches certified blocks from its peers",
-                    damaged.report()
-                )));
+                cut::cut_before_damage(config, damaged, options)?;
             }
             OpenedBlocks::Damaged(damaged) => {
                 Box::pin(Repair { config, home, genesis, key, options }.run(damaged)).await?;
@@ -403,13 +417,20 @@ async fn open_block_log(
 fn open_stores(
     config: &Config,
     genesis: &Genesis,
-    log: BlockLog<NodeDisk>,
+    mut log: BlockLog<NodeDisk>,
+    headers: &mut Vec<Header>,
     stop: &Stop,
 ) -> Result<Stores, NodeError> {
+    let snapshots = match genesis.ordering.has_committee() {
+        true => Some(Arc::new(open_snapshots(config, genesis, &mut log, headers)?)),
+        false => None,
+    };
+    let base = log.base()?.zip(snapshots.as_ref()).and_then(|(base, snapshots)| Base::at(snapshots, base));
     let blocks = SharedBlocks::new(LoggedHistory::new(log, genesis));
     let stop = stop.clone();
     let options = Options {
         index: Some(config.folder.join("index")),
+        base,
         // sled's memory may be half changed after an error: only a restart, which rebuilds it, is safe (STO-5).
         on_index_failure: Alarm::new(move |error| stop.fail(format!("index/: {error}"))),
         ..Options::new(random()?)
@@ -419,7 +440,36 @@ fn open_stores(
         tracing::warn!(%reason, "the index is not usable: it is set aside as index.aside, and rebuilt");
     }
     tracing::info!(?report, "the state is rebuilt");
-    Ok(Stores { ledger, blocks })
+    Ok(Stores { ledger, blocks, snapshots })
+}
+
+/// Opens the snapshots, and lets the block log begin at one that is above its tip.
+fn open_snapshots(
+    config: &Config,
+    genesis: &Genesis,
+    log: &mut BlockLog<NodeDisk>,
+    headers: &mut Vec<Header>,
+) -> Result<Snapshots<NodeDisk>, NodeError> {
+    let disk = open_disk(&config.folder.join("snapshots"), config.storage.sync)?;
+    let (snapshots, damaged) = Snapshots::open(disk, genesis).map_err(BeginError::from)?;
+    for error in damaged {
+        tracing::warn!(%error, "a snapshot is not usable");
+    }
+    if config.sync.full_history {
+        if let Some(base) = log.base()?.filter(|base| base.height > Height(0)) {
+            tracing::warn!(
+                base = %base.height,
+                "sync.full_history asks for the whole chain, and this node began at a snapshot: remove blocks/, index/ \
+                 and snapshots/, and it fetches all of it"
+            );
+        }
+        return Ok(snapshots);
+    }
+    if let Some(begun) = begin_above(&snapshots, log)? {
+        headers.clear();
+        tracing::info!(height = %begun.height(), block = %begun.hash(), "the chain begins at a snapshot here");
+    }
+    Ok(snapshots)
 }
 
 pub(super) fn open_disk(path: &Path, sync: bool) -> Result<NodeDisk, NodeError> {

@@ -12,6 +12,8 @@ pub enum Reason {
     Asked,
     /// A disk, or a bug.
     Failed(String),
+    /// A snapshot was fetched: the node starts again, and begins from it.
+    Again,
 }
 
 /// A cheap handle that every thread and task holds.
@@ -40,6 +42,11 @@ impl Stop {
     pub(super) fn fail(&self, reason: String) {
         tracing::error!(%reason, "the node stops");
         self.end(Reason::Failed(reason));
+    }
+
+    /// Ends the node, so that it starts again with what is on its disk now and nothing that is in its memory (GEN-12).
+    pub(super) fn again(&self) {
+        self.end(Reason::Again);
     }
 
     fn end(&self, reason: Reason) {

@@ -47,6 +47,12 @@ impl TipBits {
 pub(super) trait TransactionDoor: Send + 'static {
     /// A batch came by gossip. Whoever takes it reports a verdict for `id`.
     fn gossiped(&self, id: GossipId, from: PeerName, data: Bytes);
+
+    /// What this node was given and what waits here, in batches: a peer that was away has missed the gossip.
+    fn waiting(&self) -> Vec<Vec<Bytes>>;
+
+    /// A peer says what waits there.
+    fn told(&self, from: PeerName, batch: Vec<Bytes>);
 }
 
 /// The reading side.

@@ -7,13 +7,19 @@
 //! and counted,
 //! transactions sooner than blocks (P2P-8). For one peer the order is `Connected`, its messages as it sent
 //! them, `Disconnected`.
+//!
+//! The node may take direct messages where they are read, without the channel and the thread behind it
+//! ([`NetworkEvents::take_directly`]): a vote then costs one hand-over less. That is done only while nothing of
+//! their sender waits in the channel or is being looked at, so that the order stays.
 
 use super::config::KIB;
 use super::kind::{GossipId, Topic};
 use super::name::PeerName;
 use alloy_primitives::Bytes;
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -86,24 +92,80 @@ impl Reply {
     pub fn refuse(self) {}
 }
 
+/// Takes a direct message at once, on the task that read it; says whether it did.
+type Shortcut = Box<dyn Fn(PeerName, &Bytes) -> bool + Send + Sync>;
+
 /// The events, in order.
-#[derive(Debug)]
-pub struct NetworkEvents(mpsc::Receiver<Delivery>);
+pub struct NetworkEvents {
+    receiver: mpsc::Receiver<Delivery>,
+    shortcut: Arc<OnceLock<Shortcut>>,
+    /// The event that was handed out last: whoever reads is done with it when it comes for the next.
+    last: Option<Waits>,
+}
+
+impl fmt::Debug for NetworkEvents {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("NetworkEvents").finish_non_exhaustive()
+    }
+}
 
 impl NetworkEvents {
+    /// From now on `take` is offered each direct message whose sender has nothing waiting here, and what it takes is
+    /// no event. It is called on the network's own tasks: it must not wait, and leaves what takes long.
+    pub fn take_directly(&self, take: impl Fn(PeerName, &Bytes) -> bool + Send + Sync + 'static) {
+        // Whoever came first stays.
+        let _ = self.shortcut.set(Box::new(take));
+    }
+
     /// The next event; `None` once the network has shut down and all was read.
     pub async fn recv(&mut self) -> Option<NetworkEvent> {
-        self.0.recv().await.map(|delivery| delivery.event)
+        self.last = None;
+        let delivery = self.receiver.recv().await?;
+        Some(self.hand_out(delivery))
     }
 
     /// The next event, if there is one now.
     pub fn try_recv(&mut self) -> Option<NetworkEvent> {
-        self.0.try_recv().ok().map(|delivery| delivery.event)
+        self.last = None;
+        let delivery = self.receiver.try_recv().ok()?;
+        Some(self.hand_out(delivery))
     }
 
     /// The next event, for a plain thread; `None` once the network has shut down and all was read.
     pub fn blocking_recv(&mut self) -> Option<NetworkEvent> {
-        self.0.blocking_recv().map(|delivery| delivery.event)
+        self.last = None;
+        let delivery = self.receiver.blocking_recv()?;
+        Some(self.hand_out(delivery))
+    }
+
+    fn hand_out(&mut self, delivery: Delivery) -> NetworkEvent {
+        self.last = delivery.waits;
+        delivery.event
+    }
+}
+
+/// How many events of one peer wait for the node, or are being looked at by it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn one_more(&self) -> Waits {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Waits(Self::clone(self))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Waits(Waiting);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -112,6 +174,7 @@ impl NetworkEvents {
 struct Delivery {
     event: NetworkEvent,
     _share: Option<OwnedSemaphorePermit>,
+    waits: Option<Waits>,
 }
 
 /// The way into the events' channel.
@@ -119,6 +182,7 @@ struct Delivery {
 pub(super) struct Door {
     sender: mpsc::Sender<Delivery>,
     gossip: Arc<Semaphore>,
+    shortcut: Arc<OnceLock<Shortcut>>,
 }
 
 /// Direct messages of a kind of peer that may wait for the node, in bytes. Short ones have a share of their own: a
@@ -151,21 +215,48 @@ pub(super) struct NodeGone;
 impl Door {
     pub(super) fn new(events: usize, gossip_bytes: usize) -> (Self, NetworkEvents) {
         let (sender, receiver) = mpsc::channel(events.max(8));
-        (Self { sender, gossip: Arc::new(Semaphore::new(gossip_bytes)) }, NetworkEvents(receiver))
+        let (gossip, shortcut) = (Arc::new(Semaphore::new(gossip_bytes)), Arc::default());
+        let events = NetworkEvents { receiver, shortcut: Arc::clone(&shortcut), last: None };
+        (Self { sender, gossip, shortcut }, events)
     }
 
     /// Waits for room: this is the back-pressure on a peer's stream.
     pub(super) async fn deliver(
         &self,
         event: NetworkEvent,
-        share: Option<OwnedSemaphorePermit>,
+        waiting: Option<&Waiting>,
     ) -> Result<(), NodeGone> {
-        self.sender.send(Delivery { event, _share: share }).await.map_err(|_| NodeGone)
+        self.send(event, None, waiting).await
+    }
+
+    /// Delivers a direct message that holds its share of a budget: at once, if the node takes it so, or as an event.
+    pub(super) async fn deliver_message(
+        &self,
+        from: PeerName,
+        data: Bytes,
+        share: OwnedSemaphorePermit,
+        waiting: &Waiting,
+    ) -> Result<(), NodeGone> {
+        let is_taken = waiting.is_empty() && self.shortcut.get().is_some_and(|take| take(from, &data));
+        if is_taken {
+            return Ok(());
+        }
+        self.send(NetworkEvent::Message { from, data }, Some(share), Some(waiting)).await
+    }
+
+    async fn send(
+        &self,
+        event: NetworkEvent,
+        share: Option<OwnedSemaphorePermit>,
+        waiting: Option<&Waiting>,
+    ) -> Result<(), NodeGone> {
+        let waits = waiting.map(Waiting::one_more);
+        self.sender.send(Delivery { event, _share: share, waits }).await.map_err(|_| NodeGone)
     }
 
     /// Delivers if there is room now; used while shutting down.
     pub(super) fn try_deliver(&self, event: NetworkEvent) -> bool {
-        self.sender.try_send(Delivery { event, _share: None }).is_ok()
+        self.sender.try_send(Delivery { event, _share: None, waits: None }).is_ok()
     }
 
     /// Delivers gossip if there is room for its topic; says whether it did.
@@ -180,7 +271,7 @@ impl Door {
             return false;
         };
         let event = NetworkEvent::Gossip { id, topic, from: id.from, data };
-        match self.sender.try_send(Delivery { event, _share: Some(share) }) {
+        match self.sender.try_send(Delivery { event, _share: Some(share), waits: None }) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Closed(_)) => false,
         }
@@ -226,5 +317,52 @@ mod tests {
         assert!(!offer());
         assert!(events.recv().await.is_some());
         assert!(offer());
+    }
+
+    /// A door, its events, and what was taken without them; numbers up to 9 are short enough for that.
+    fn with_shortcut() -> (Door, NetworkEvents, Arc<std::sync::Mutex<Vec<u8>>>) {
+        let (door, events) = Door::new(8, 1000);
+        let taken = Arc::<std::sync::Mutex<Vec<u8>>>::default();
+        let kept = Arc::clone(&taken);
+        events.take_directly(move |_, data| {
+            let is_short = data[0] < 10;
+            if is_short {
+                kept.lock().unwrap().push(data[0]);
+            }
+            is_short
+        });
+        (door, events, taken)
+    }
+
+    async fn say(door: &Door, number: u8, waiting: &Waiting) {
+        let share = Budget::new(1024).take(1).await;
+        let data = Bytes::copy_from_slice(&[number]);
+        door.deliver_message(PeerName::from_bytes([1; 32]), data, share, waiting).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_directly_overtakes_nothing_of_its_sender() {
+        let (door, mut events, taken) = with_shortcut();
+        let (waiting, other) = (Waiting::default(), Waiting::default());
+        say(&door, 1, &waiting).await;
+        say(&door, 20, &waiting).await;
+        say(&door, 2, &waiting).await;
+        say(&door, 3, &other).await;
+        assert_eq!(*taken.lock().unwrap(), [1, 3], "2 waits behind 20, and another sender does not");
+        for number in [20, 2] {
+            let event = events.recv().await;
+            let is_next = matches!(&event, Some(NetworkEvent::Message { data, .. }) if data[0] == number);
+            assert!(is_next, "{event:?}");
+            say(&door, number + 1, &waiting).await;
+        }
+        assert_eq!(*taken.lock().unwrap(), [1, 3], "the node may still be looking at the last event");
+        for number in [21, 3] {
+            let event = events.recv().await;
+            let is_next = matches!(&event, Some(NetworkEvent::Message { data, .. }) if data[0] == number);
+            assert!(is_next, "{event:?}");
+        }
+        assert!(events.try_recv().is_none());
+        say(&door, 4, &waiting).await;
+        assert_eq!(*taken.lock().unwrap(), [1, 3, 4]);
     }
 }

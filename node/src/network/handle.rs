@@ -47,6 +47,11 @@ impl Network {
         &self.0.listening
     }
 
+    /// Direct messages that went out so far, and their bytes.
+    pub fn directly_sent(&self) -> (u64, u64) {
+        self.0.metrics.directly_sent()
+    }
+
     /// What another node's configuration would say to reach this one directly.
     pub fn addresses(&self) -> Vec<PeerAddress> {
         self.0.listening.iter().map(|socket| PeerAddress { name: self.0.name, socket: *socket }).collect()

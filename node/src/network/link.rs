@@ -3,6 +3,7 @@
 
 use super::bucket::Bucket;
 use super::config::NetworkLimits;
+use super::event::Waiting;
 use super::kind::Topic;
 use super::name::PeerName;
 use super::outbox::{Crowd, Outbox};
@@ -41,6 +42,8 @@ pub(super) struct Link {
     /// Configured or reserved.
     pub(super) trusted: bool,
     pub(super) outbox: Outbox,
+    /// What of it waits for the node.
+    pub(super) waiting: Waiting,
     /// How many of its requests may be served at a time.
     pub(super) serving: Arc<Semaphore>,
     bucket: Mutex<Bucket>,
@@ -72,6 +75,7 @@ impl Link {
             name,
             trusted,
             outbox: Outbox::new(limits.outbox_messages, limits.outbox_bytes, crowd),
+            waiting: Waiting::default(),
             serving: Arc::new(Semaphore::new(limits.serving.0)),
             bucket: Mutex::new(Bucket::new(limits.request_burst, limits.requests_per_second, Instant::now())),
             live: Mutex::default(),

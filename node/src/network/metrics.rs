@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 pub(super) struct Metrics {
     peers: Family<Direction, Gauge>,
     bytes: Family<Traffic, Counter>,
+    messages: Family<Traffic, Counter>,
     dropped: Family<Dropped, Counter>,
     verdicts: Family<Judged, Counter>,
     refused: Family<Why, Counter>,
@@ -63,6 +64,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("synod_network");
         registry.register("peers", "Peers whose hello was good", metrics.peers.clone());
         registry.register("bytes", "Payload bytes, by direction and class", metrics.bytes.clone());
+        registry.register("messages", "Messages, by direction and class", metrics.messages.clone());
         registry.register("dropped", "Messages dropped, by class and reason", metrics.dropped.clone());
         registry.register("gossip_verdicts", "Verdicts on gossiped messages", metrics.verdicts.clone());
         registry.register("paused", "Pauses of peers that ask more than their share", metrics.paused.clone());
@@ -91,7 +93,15 @@ impl Metrics {
             Carrier::Request => "request",
             Carrier::Response => "response",
         };
-        self.bytes.get_or_create(&Traffic { direction, class }).inc_by(bytes as u64);
+        let traffic = Traffic { direction, class };
+        self.bytes.get_or_create(&traffic).inc_by(bytes as u64);
+        self.messages.get_or_create(&traffic).inc();
+    }
+
+    /// Direct messages that went out so far, and their bytes.
+    pub(super) fn directly_sent(&self) -> (u64, u64) {
+        let traffic = Traffic { direction: "out", class: "direct" };
+        (self.messages.get_or_create(&traffic).get(), self.bytes.get_or_create(&traffic).get())
     }
 
     pub(super) fn dropped(&self, class: Class, reason: &'static str) {

@@ -113,7 +113,7 @@ impl Session {
         let peer = self.link.name;
         let event = NetworkEvent::Connected { peer, address: self.address, outbound: self.outbound };
         tokio::select! {
-            delivered = self.door.deliver(event, None) => if delivered.is_err() { return End::Shutdown },
+            delivered = self.door.deliver(event, Some(&self.link.waiting)) => if delivered.is_err() { return End::Shutdown },
             end = ending.now() => return end,
         }
         self.metrics.peer(self.outbound, 1);
@@ -124,7 +124,7 @@ impl Session {
         let event = NetworkEvent::Disconnected { peer };
         if matches!(end, End::Shutdown) {
             self.door.try_deliver(event);
-        } else if self.door.deliver(event, None).await.is_err() {
+        } else if self.door.deliver(event, Some(&self.link.waiting)).await.is_err() {
             return End::Shutdown;
         }
         end
@@ -161,8 +161,8 @@ impl Session {
         let share = self.budget.take(length).await;
         let data = frame::read_body(stream, length, self.clocks.frame).await?;
         self.metrics.received(Carrier::Direct, length);
-        let event = NetworkEvent::Message { from: self.link.name, data: data.into() };
-        Ok(self.door.deliver(event, Some(share)).await.is_ok())
+        let link = &self.link;
+        Ok(self.door.deliver_message(link.name, data.into(), share, &link.waiting).await.is_ok())
     }
 
     /// Leaves a peer unheard while it owes for what it asked (P2P-5). Its questions wait at their sender and none is

@@ -21,9 +21,9 @@ use tokio::sync::watch;
 
 use super::types::{
     AccountView, BlockReference, BlockView, CallRequest, CallView, CertificateView, CodeView, CommitteeView,
-    Cursor, EstimateView, Event, FeesView, HistoryPage, LogsFilter, LogsPage, LogsRequest, PeerView,
-    PoolView, ProofView, Refusal, SolveView, StatusView, StorageView, SubmitView, TemplateView, TraceView,
-    TransactionStatusView,
+    Cursor, EstimateView, Event, EvidenceView, FeesView, HistoryPage, LogsFilter, LogsPage, LogsRequest,
+    PeerView, PoolView, ProofView, ReadIndexView, Refusal, SolveView, StatusView, StorageView, SubmitView,
+    TemplateView, TraceView, TransactionStatusView,
 };
 
 /// The ends of the chain that subscribers follow.
@@ -111,6 +111,14 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// `unavailable` under proof of work, `not_found` for a block that is not certified yet.
     fn certificate(&self, _at: Option<BlockReference>) -> Result<CertificateView, Refusal> {
+        Err(Refusal::no_committee())
+    }
+
+    /// What members did wrong, as this node saw it.
+    ///
+    /// # Errors
+    /// `unavailable` under proof of work, `internal` when the disk does not give it.
+    fn evidence(&self) -> Result<Vec<EvidenceView>, Refusal> {
         Err(Refusal::no_committee())
     }
 
@@ -211,6 +219,14 @@ pub trait Backend: Send + Sync + 'static {
     /// Verifies the transaction and puts it into the pool, journalled before the answer. Submitting it
     /// again gives its current status (RPC-4).
     fn submit(&self, transaction: Transaction) -> impl Future<Output = Result<SubmitView, Refusal>> + Send;
+
+    /// From which height on a read here misses nothing that was final anywhere when this was asked.
+    ///
+    /// # Errors
+    /// `unavailable` under proof of work, `not_ready` when no quorum of members answers, `busy`.
+    fn read_index(&self) -> impl Future<Output = Result<ReadIndexView, Refusal>> + Send {
+        std::future::ready(Err(Refusal::no_committee()))
+    }
 
     /// A template that pays `reward_to`. With `wait_for_change_of` it answers when the best template is
     /// another one, at the latest after 30 seconds with the present one.

@@ -19,6 +19,14 @@ pub(super) fn register<B: Backend>(module: &mut RpcModule<Desk<B>>) -> Result<()
         let at = only_block(&params).map_err(to_error)?;
         desk.read(&extensions, move |backend| backend.certificate(at)).await
     })?;
+    module.register_async_method("synod_evidence", |params, desk, extensions| async move {
+        without_parameters(&params)?;
+        desk.read(&extensions, |backend| backend.evidence()).await
+    })?;
+    module.register_async_method("synod_readIndex", |params, desk, _| async move {
+        without_parameters(&params)?;
+        desk.backend.read_index().await.map(|view| plain(&view)).map_err(to_error)
+    })?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod depth;
 mod door;
 pub mod limits;
 pub mod methods;
+pub mod ordered;
 pub(crate) mod rate;
 mod readers;
 mod refusals;

@@ -15,10 +15,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hyper::body::Incoming;
 use hyper::{Request, header};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jsonrpsee::core::RegisterMethodError;
 use jsonrpsee::core::middleware::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, HttpResponse, Methods, PingConfig, RandomStringIdProvider, Server, ServerConfig,
-    StopHandle, stop_channel,
+    BatchRequestConfig, HttpResponse, Methods, PingConfig, RandomStringIdProvider, RpcModule, Server,
+    ServerConfig, StopHandle, stop_channel,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -28,9 +29,10 @@ use super::backend::Backend;
 use super::calls::{CallLimits, Caller, Calls};
 use super::door::{Door, Passed, SharedDoor, is_upgrade};
 use super::limits::{RpcConfig, RpcLimits};
-use super::methods;
+use super::ordered::Orders;
 use super::rate::network;
 use super::stream::{GuardedStream, Outbox};
+use super::{methods, ordered};
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +65,30 @@ impl RpcServer {
     /// # Errors
     /// [`ServerError`].
     pub async fn start<B: Backend>(config: RpcConfig, backend: Arc<B>) -> Result<Self, ServerError> {
+        Self::serve(config, |limits, stop| methods::register(backend, limits, stop)).await
+    }
+
+    /// The same for a member that orders opaque bytes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub(crate) async fn start_ordering<O: Orders>(
+        config: RpcConfig,
+        orders: Arc<O>,
+    ) -> Result<Self, ServerError> {
+        Self::serve(config, |_, _| ordered::register(orders)).await
+    }
+
+    async fn serve<C>(
+        config: RpcConfig,
+        register: impl FnOnce(&RpcLimits, StopHandle) -> Result<RpcModule<C>, RegisterMethodError>,
+    ) -> Result<Self, ServerError> {
         let listening = TcpListener::bind(config.listen).await;
         let bound = listening.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let address = config.listen;
         let (address, listener) = bound.map_err(|error| ServerError::Listen { address, error })?;
         let (stop_handle, stop) = stop_channel();
-        let module = methods::register(backend, &config.limits, stop_handle.clone())?;
+        let module = register(&config.limits, stop_handle.clone())?;
         let (count, connections) = watch::channel(0);
         let house = House::new(config, module.into(), stop_handle.clone(), count);
         let accepting = tokio::spawn(accept(listener, Arc::new(house), stop_handle));

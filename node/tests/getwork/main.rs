@@ -44,7 +44,7 @@ fn genesis() -> Genesis {
 }
 
 fn free() -> SocketAddr {
-    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
+    synod_node::ports::unused().unwrap()
 }
 
 fn house() -> Address {

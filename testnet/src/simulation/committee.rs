@@ -3,21 +3,24 @@
 //!
 //! Its certificates alone are kept by a model, which forgets those that came after the last sync of blocks.
 
-use std::cmp::Ordering;
+use std::cmp;
 use std::fmt;
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alloy_primitives::{B256, Bytes};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use synod_consensus::Time;
 use synod_consensus::committee::{Certificate, History, Payload, Validity};
 use synod_consensus::journal::{Durable, Frame};
-use synod_consensus::pbft::Record;
 use synod_consensus::random::Random;
 use synod_consensus::sim::Complaint;
 use synod_consensus::sim::committee::application::{Chain, Node, Waiting, Wanted};
+use synod_consensus::sim::committee::ordering::Ordering;
 use synod_consensus::sim::pow::EPOCH_MS;
 use synod_ledger::BlockHistory as _;
 use synod_ledger::execution::Rules;
@@ -51,13 +54,13 @@ impl PartialEq for Transfer {
 impl Eq for Transfer {}
 
 impl PartialOrd for Transfer {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for Transfer {
-    fn cmp(&self, other: &Self) -> Ordering {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
         self.0.id().cmp(&other.0.id())
     }
 }
@@ -69,7 +72,7 @@ impl fmt::Debug for Transfer {
 }
 
 /// The chain that real members make.
-pub(super) struct RealChain(Rc<Common>);
+pub(super) struct RealChain<P>(Rc<Common>, PhantomData<P>);
 
 /// What a member checks before it votes, as the node does.
 #[derive(Debug)]
@@ -89,15 +92,20 @@ impl Validity for Checks {
     }
 }
 
-impl Chain for RealChain {
-    type Node = MemberNode;
+impl<P: Ordering> Chain for RealChain<P>
+where
+    P::Record: Kept,
+{
+    type Node = MemberNode<P::Record>;
+    type Ordering = P;
     type Transaction = Transfer;
     const TRANSACTION_BYTES: usize = 230;
 
     fn begin(members: &[PublicKey]) -> Self {
         let member = |(index, key): (usize, &PublicKey)| Member { name: format!("m{index}"), key: *key };
         let members = members.iter().enumerate().map(member).collect();
-        Self(Common::new(Genesis { ordering: Ordered::Pbft, members, ..genesis() }))
+        // Any committee's: the ledger below asks for no more.
+        Self(Common::new(Genesis { ordering: Ordered::Pbft, members, ..genesis() }), PhantomData)
     }
 
     fn genesis(&self) -> B256 {
@@ -109,11 +117,11 @@ impl Chain for RealChain {
         Arc::new(Checks { limits, rules, randomness: Mutex::new(ChaCha20Rng::from_seed([7; 32])) })
     }
 
-    fn open(&self, seed: u64) -> MemberNode {
+    fn open(&self, seed: u64) -> Self::Node {
         MemberNode::on(Storage::new(seed), Rc::clone(&self.0), seed)
     }
 
-    fn wish(&mut self, running: &[&MemberNode], now: Time, random: &mut Random) -> Option<Transfer> {
+    fn wish(&mut self, running: &[&Self::Node], now: Time, random: &mut Random) -> Option<Transfer> {
         let view = random.pick(running)?.below.view();
         let nonce_of = |address: Address| view.account(&address).nonce;
         let mut clients = self.0.clients.borrow_mut();
@@ -132,16 +140,24 @@ impl Chain for RealChain {
     }
 }
 
+/// What a journal of votes keeps.
+pub(super) trait Kept:
+    Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + 'static
+{
+}
+
+impl<R: Clone + fmt::Debug + PartialEq + Serialize + DeserializeOwned + Send + 'static> Kept for R {}
+
 /// A member's node below its ordering.
-pub(super) struct MemberNode {
+pub(super) struct MemberNode<R> {
     below: NodeLedger,
     seed: u64,
     /// Which journal of votes it is; another after one was lost.
     journal: u32,
-    votes: Option<Votes<Record>>,
-    records: Vec<Record>,
+    votes: Option<Votes<R>>,
+    records: Vec<R>,
     /// The frame whose write has begun.
-    pending: Option<Frame<Record>>,
+    pending: Option<Frame<R>>,
     offers: Offers,
     /// The blocks from height 1 on.
     hashes: Vec<BlockHash>,
@@ -151,7 +167,7 @@ pub(super) struct MemberNode {
     synced_certificate: Option<Certificate>,
 }
 
-impl MemberNode {
+impl<R: Kept> MemberNode<R> {
     fn on(storage: Storage, common: Rc<Common>, seed: u64) -> Self {
         Self::boot(storage, common, seed, 0, None)
     }
@@ -203,15 +219,16 @@ impl MemberNode {
         self.pending = None;
     }
 
-    fn votes(&self) -> &Votes<Record> {
+    fn votes(&self) -> &Votes<R> {
         self.votes.as_ref().expect("a process that restarts is asked for nothing")
     }
 }
 
-impl Node for MemberNode {
+impl<R: Kept> Node for MemberNode<R> {
     type Transaction = Transfer;
+    type Record = R;
 
-    fn records(&self) -> Vec<Record> {
+    fn records(&self) -> Vec<R> {
         self.records.clone()
     }
 
@@ -219,7 +236,7 @@ impl Node for MemberNode {
         Durable::proven_by(self.votes())
     }
 
-    fn write(&mut self, frame: Frame<Record>) {
+    fn write(&mut self, frame: Frame<R>) {
         self.pending = Some(frame);
     }
 

@@ -25,9 +25,12 @@ mod tests;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use synod_consensus::paxos::Paxos;
+use synod_consensus::pbft::Pbft;
 use synod_consensus::sim::committee::run_on;
 use synod_consensus::sim::pow::{EPOCH_MS, Setting, parameters};
 use synod_consensus::sim::{Options, Report, Subject, pow};
+use synod_consensus::zab::Zab;
 use synod_ledger::execution::{Rules, genesis_block};
 use synod_ledger::testing;
 use synod_types::{Genesis, UnixMillis};
@@ -60,7 +63,9 @@ impl Common {
 pub fn run(options: &Options) -> Report {
     match options.subject {
         Subject::Pow => run_miners(options),
-        Subject::Pbft => run_on::<RealChain>(options),
+        Subject::Pbft => run_on::<RealChain<Pbft>>(options),
+        Subject::Paxos => run_on::<RealChain<Paxos>>(options),
+        Subject::Zab => run_on::<RealChain<Zab>>(options),
     }
 }
 

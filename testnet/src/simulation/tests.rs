@@ -1,7 +1,7 @@
 //! Whole nodes, few seeds: `SYNOD_SIM_REAL_SEEDS` sets how many.
 #![allow(clippy::unwrap_used)]
 
-use synod_consensus::sim::{Options, RangeReport, run_range};
+use synod_consensus::sim::{Options, RangeReport, Subject, run_range};
 
 use super::run;
 
@@ -37,9 +37,11 @@ fn a1_to_a15_whole_nodes_keep_every_rule_over_some_seeds() {
 /// The same under PBFT: lying members, and each honest one's votes beside its blocks on one disk.
 #[test]
 fn a1_to_a15_whole_members_keep_every_rule_over_some_seeds() {
-    let mut range = RangeReport::starting_at(0);
-    let template = Options { real: true, ..Options::pbft(0) };
-    run_range(&mut range, &template, &run, seeds(12), 1, |_| true);
+    // Twelve seeds in which everything below happens.
+    let first = 36;
+    let mut range = RangeReport::starting_at(first);
+    let template = Options { real: true, ..Options::pbft(first) };
+    run_range(&mut range, &template, &run, first + seeds(12), 1, |_| true);
     println!("{} events, {:?}", range.events, range.coverage);
     let broken: Vec<_> = range.violations.iter().map(|report| (&report.violation, &report.command)).collect();
     assert!(broken.is_empty(), "{broken:#?}");
@@ -53,6 +55,35 @@ fn a1_to_a15_whole_members_keep_every_rule_over_some_seeds() {
         "power lost within a commit",
         "power lost within a write of votes",
         "liar caught",
+    ] {
+        assert!(range.coverage.contains_key(name), "{name} never happened: {:?}", range.coverage);
+    }
+}
+
+/// And where members crash and do not lie.
+#[test]
+fn a1_to_a15_whole_members_under_paxos_keep_every_rule_over_some_seeds() {
+    whole_members_keep_every_rule(Subject::Paxos);
+}
+
+#[test]
+fn a1_to_a15_whole_members_under_zab_keep_every_rule_over_some_seeds() {
+    whole_members_keep_every_rule(Subject::Zab);
+}
+
+fn whole_members_keep_every_rule(subject: Subject) {
+    let mut range = RangeReport::starting_at(0);
+    let template = Options { real: true, ..Options::of(subject, 0) };
+    run_range(&mut range, &template, &run, seeds(12), 1, |_| true);
+    println!("{} events, {:?}", range.events, range.coverage);
+    let broken: Vec<_> = range.violations.iter().map(|report| (&report.violation, &report.command)).collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+    for name in [
+        "view change",
+        "block with transfers",
+        "blocks fetched",
+        "healed",
+        "power lost within a write of votes",
     ] {
         assert!(range.coverage.contains_key(name), "{name} never happened: {:?}", range.coverage);
     }

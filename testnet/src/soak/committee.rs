@@ -1,6 +1,7 @@
 //! A committee's soak, in five parts: the primary is killed under load again and again; all members are killed
 //! at once; one stands still for a while; so many are away that nothing can be decided, and come back; one loses
-//! its disk, follows without a vote until the committee has taken it back, and counts from then on.
+//! its disk, follows without a vote until the committee has taken it back, and counts from then on. Beside all of it
+//! every node is read from, and no read may miss what was final ([`super::linear`]).
 //!
 //! The gap after the death of a primary is what a client sees: from the kill to the next certified block at a
 //! node that lives, while transfers wait all the time.
@@ -9,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::linear::{Readers, judge};
 use super::{AGREEMENT, Soak, SoakOptions, SoakReport, milliseconds, one_block_at};
 use crate::accounts;
 use crate::client::Client;
 use crate::error::TestnetError;
+use crate::folder::file_error;
 use crate::process::{self, Signal};
 
 /// What a committee's soak found, beside what every soak does.
@@ -28,6 +31,9 @@ pub struct CommitteeReport {
     pub paused_caught_up_ms: Option<u64>,
     /// From the return of those who were away to the next certified block, in milliseconds.
     pub after_outage_ms: Option<u64>,
+    /// Linearizable reads that were answered and judged (A3), in this run.
+    #[serde(default)]
+    pub reads: u64,
     /// Whether the member without its disk followed, voted again once it was taken back, and counted.
     pub disk_regained: Option<bool>,
 }
@@ -59,6 +65,8 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         report: &mut SoakReport,
     ) -> Result<(), TestnetError> {
         let mut found = report.committee.take().unwrap_or_default();
+        let readers = Readers::start(&self.clients, self.load.first_payer().0);
+        let readers = readers.map_err(|source| file_error(self.testnet.root(), source))?;
         while report.kills < options.kills && report.violations.is_empty() {
             self.kill_primary(report, &mut found).await?;
             self.keep(report, &found)?;
@@ -81,6 +89,12 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         }
         if report.violations.is_empty() {
             self.settle(report).await?;
+        }
+        let reads = readers.finish();
+        found.reads = reads.len() as u64;
+        report.violations.extend(judge(&reads, self.load.told(), self.load.first_payer().1));
+        if reads.is_empty() {
+            report.violations.push("no linearizable read was answered".to_owned());
         }
         report.committee = Some(found);
         Ok(())
@@ -315,8 +329,11 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         let mut newest = None;
         for client in &self.clients {
             let facts = client.status().await?.facts;
-            let number = |name: &str| facts.get(name).and_then(|text| text.parse::<u64>().ok());
-            newest = newest.max(number("view").zip(number("primary")));
+            // A ballot is its round and its leader.
+            let number = |name: &str| facts.get(name)?.split('.').next()?.parse::<u64>().ok();
+            let terms = [("view", "primary"), ("ballot", "leader"), ("zab_epoch", "leader")];
+            let leads = terms.into_iter().find_map(|(term, leader)| number(term).zip(number(leader)));
+            newest = newest.max(leads);
         }
         let Some((_, primary)) = newest else { return Ok(None) };
         let members = self.clients[0].validators().await?.members;

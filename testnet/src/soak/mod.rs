@@ -7,6 +7,7 @@
 //! Progress is kept in the network's folder after every round, so that an interrupted soak goes on.
 
 mod committee;
+mod linear;
 mod mined;
 
 use std::path::{Path, PathBuf};

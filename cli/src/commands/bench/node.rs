@@ -4,7 +4,7 @@
 //!   it holds the next template, so that the block is executed and synced. Both calls' ways are in it.
 //! - What mining costs everybody else: calls to a node that does not mine, and to one that mines on every core.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,9 +13,10 @@ use clap::Args;
 use serde::Serialize;
 use synod_consensus::pow::Target;
 use synod_ledger::log::bench::Percentiles;
-use synod_node::config::{Config, MiningConfig, P2pConfig, RpcConfig, StorageConfig, WebConfig};
+use synod_node::config::{Config, MiningConfig, P2pConfig, RpcConfig, StorageConfig, SyncConfig, WebConfig};
 use synod_node::driver::Node as RunningNode;
 use synod_node::miner::{Kernel, NONCES, Puzzle, measure};
+use synod_node::ports::unused;
 use synod_node::rpc::types::{BlockReference, SolveOutcome, TemplateView};
 use synod_types::genesis::{Fees, Genesis, Limits, Ordering, ProofOfWork};
 use synod_types::{Address, B256, U256, UnixMillis};
@@ -153,6 +154,7 @@ impl Started {
             web: WebConfig { listen: web },
             mining: MiningConfig { enabled: threads > 0, threads: threads.max(1), reward_to: Some(MINER) },
             getwork: Default::default(),
+            sync: SyncConfig::default(),
             storage: StorageConfig { sync },
             log: Default::default(),
         };
@@ -281,7 +283,5 @@ fn genesis(pow: ProofOfWork) -> Genesis {
 
 /// Three free ports of this machine.
 fn free() -> std::io::Result<[SocketAddr; 3]> {
-    let listeners = [(); 3].map(|()| TcpListener::bind(("127.0.0.1", 0)));
-    let [one, two, three] = listeners;
-    Ok([one?.local_addr()?, two?.local_addr()?, three?.local_addr()?])
+    Ok([unused()?, unused()?, unused()?])
 }

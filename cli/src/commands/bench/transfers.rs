@@ -75,7 +75,7 @@ struct TransfersResult {
 }
 
 /// What a signature binds, and what a transfer pays.
-struct Terms {
+pub(super) struct Terms {
     chain_id: u64,
     genesis: B256,
     max_fee: u128,
@@ -109,14 +109,7 @@ impl Transfers {
             let message = "nothing is final at a height of a mined chain: this measures committees";
             return Err(Failure::usage("ordering", message));
         }
-        let fees: FeesView = connection.call("synod_fees", json!([]))?;
-        let max_tip = fees.suggested_tip.max(1);
-        let terms = Terms {
-            chain_id: status.chain_id,
-            genesis: status.genesis_hash,
-            max_fee: fees.base_fee.max(fees.next_base_fee).saturating_mul(4).saturating_add(max_tip),
-            max_tip,
-        };
+        let terms = Terms::of(&status, &mut connection)?;
         progress.say("the paying accounts get their money");
         let mut payers = Payers::new(self.senders)?;
         payers.fund(&terms, &mut connection)?;
@@ -266,7 +259,19 @@ impl Payers {
 }
 
 impl Terms {
-    fn transfer(
+    /// Of the network that a node is in.
+    pub(super) fn of(status: &StatusView, connection: &mut Connection) -> Outcome<Self> {
+        let fees: FeesView = connection.call("synod_fees", json!([]))?;
+        let max_tip = fees.suggested_tip.max(1);
+        Ok(Self {
+            chain_id: status.chain_id,
+            genesis: status.genesis_hash,
+            max_fee: fees.base_fee.max(fees.next_base_fee).saturating_mul(4).saturating_add(max_tip),
+            max_tip,
+        })
+    }
+
+    pub(super) fn transfer(
         &self,
         key: &SecretKey,
         nonce: u64,

@@ -11,8 +11,8 @@ use synod_types::amount::{format_gwei, format_syn};
 
 use super::ago;
 use crate::client::Settle;
-use crate::commands::wallet::payment::depth_words;
-use crate::context::Context;
+use crate::commands::wallet::payment::finality_words;
+use crate::context::{Context, has_committee};
 use crate::failure::Outcome;
 
 /// How many transactions are listed to people; programs get all.
@@ -32,36 +32,52 @@ pub(crate) struct Block {
 
 /// The node's own answer, for programs unchanged.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct Shown(BlockView);
+struct Shown {
+    #[serde(flatten)]
+    block: BlockView,
+    #[serde(skip)]
+    has_committee: bool,
+}
 
 impl Block {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
-        let block = context.node()?.block(self.reference, self.full).settle()?;
-        context.output.result(&Shown(block));
+        let node = context.node()?;
+        let block = node.block(self.reference, self.full).settle()?;
+        let has_committee = has_committee(&node.status().settle()?);
+        context.output.result(&Shown { block, has_committee });
         Ok(())
     }
 }
 
 impl fmt::Display for Shown {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let block = &self.0;
+        let Self { block, has_committee } = self;
         let commitment = &block.commitment;
         let depth = match block.depth {
             0 => "not on the best chain".to_owned(),
-            depth => depth_words(depth, block.settled),
+            depth => finality_words(depth, block.settled, *has_committee),
         };
         writeln!(formatter, "block {}, {depth}, {}", block.height, ago(block.time))?;
         writeln!(formatter, "  hash     {}", block.hash)?;
         writeln!(formatter, "  parent   {}", block.header.parent)?;
-        writeln!(formatter, "  miner    {}", format_address(&commitment.fee_recipient))?;
-        writeln!(formatter, "  reward   {} SYN", format_syn(block.reward))?;
+        if *has_committee {
+            writeln!(formatter, "  proposer {}", format_address(&commitment.proposer))?;
+            writeln!(formatter, "  fees to  {}", format_address(&commitment.fee_recipient))?;
+        } else {
+            writeln!(formatter, "  miner    {}", format_address(&commitment.fee_recipient))?;
+            writeln!(formatter, "  reward   {} SYN", format_syn(block.reward))?;
+        }
         let (used, limit) = (commitment.gas_used, commitment.gas_limit);
         let base_fee = format_gwei(U256::from(commitment.base_fee));
         writeln!(formatter, "  gas      {used} of {limit}, base fee {base_fee} gwei")?;
         writeln!(formatter, "  size     {} bytes", block.size)?;
         writeln!(formatter, "  state    {}", commitment.state_root)?;
-        writeln!(formatter, "  bits     {:#010x}, nonce {}", block.header.bits, block.header.nonce)?;
+        match has_committee {
+            true => writeln!(formatter, "  place    {}", commitment.position)?,
+            false => {
+                writeln!(formatter, "  bits     {:#010x}, nonce {}", block.header.bits, block.header.nonce)?;
+            }
+        }
         match &block.transactions {
             BlockTransactions::Ids(ids) => list(formatter, ids.iter().map(ToString::to_string)),
             BlockTransactions::Full(whole) => list(

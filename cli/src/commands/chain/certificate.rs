@@ -7,6 +7,7 @@ use serde::Serialize;
 use synod_node::rpc::types::{BlockReference, CertificateView};
 use synod_types::Height;
 
+use super::validators::assumption;
 use crate::client::Settle;
 use crate::context::Context;
 use crate::failure::Outcome;
@@ -29,6 +30,9 @@ pub(crate) struct Certificate {
 struct Shown {
     #[serde(flatten)]
     view: CertificateView,
+    /// What the members are trusted not to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assumes: Option<&'static str>,
     #[serde(skip)]
     asked: u64,
 }
@@ -36,9 +40,11 @@ struct Shown {
 impl Certificate {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
         let at = self.height.map(|height| BlockReference::Height(Height(height)));
-        let view = context.node()?.certificate(at).settle()?;
+        let node = context.node()?;
+        let view = node.certificate(at).settle()?;
+        let assumes = assumption(&node.status().settle()?.ordering);
         let asked = self.height.unwrap_or(view.height.0);
-        context.output.result(&Shown { view, asked });
+        context.output.result(&Shown { view, assumes, asked });
         Ok(())
     }
 }
@@ -54,6 +60,9 @@ impl fmt::Display for Shown {
         writeln!(formatter, "  place    {}", view.position)?;
         let signers: Vec<String> = view.signers.iter().map(ToString::to_string).collect();
         writeln!(formatter, "  signers  members {} ({} are needed)", signers.join(", "), view.quorum)?;
+        if let Some(assumption) = self.assumes {
+            writeln!(formatter, "  safe if  {assumption}")?;
+        }
         write!(formatter, "  bytes    {}", view.certificate)
     }
 }

@@ -3,6 +3,7 @@
 mod block;
 mod certificate;
 mod diff;
+mod evidence;
 mod proof;
 mod status;
 mod transaction;
@@ -26,6 +27,7 @@ pub(crate) enum Chain {
     Verify(verify::Verify),
     Certificate(certificate::Certificate),
     Validators(validators::Validators),
+    Evidence(evidence::Evidence),
     Diff(diff::Diff),
 }
 
@@ -43,6 +45,7 @@ impl Chain {
             Self::Verify(command) => command.run(context),
             Self::Certificate(command) => command.run(context),
             Self::Validators(command) => command.run(context),
+            Self::Evidence(command) => command.run(context),
             Self::Diff(command) => command.run(context),
         }
     }

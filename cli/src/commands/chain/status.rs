@@ -54,6 +54,13 @@ impl fmt::Display for Shown {
         } else {
             committee(formatter, status)?;
         }
+        if status.base_height.0 > 0 {
+            let first = status.base_height.0.saturating_add(1);
+            writeln!(formatter, "  blocks   from {first} on; those below are pruned here")?;
+        }
+        if let Some(height) = status.snapshot_height {
+            writeln!(formatter, "  snapshot of block {height}, for those who join")?;
+        }
         writeln!(formatter, "  fees     base fee {} gwei", format_gwei(U256::from(status.base_fee)))?;
         writeln!(formatter, "  peers    {}", status.peers)?;
         let pool = &status.mempool;
@@ -96,15 +103,25 @@ fn committee(formatter: &mut fmt::Formatter<'_>, status: &StatusView) -> fmt::Re
         0 => writeln!(formatter, "  final    all of it")?,
         _ => writeln!(formatter, "  final    up to block {}", status.settled_height)?,
     }
-    let own = if fact("is_primary") == "true" { ", which is this node" } else { "" };
-    let began = if fact("view_active") == "true" { "" } else { " (not begun yet)" };
-    writeln!(
-        formatter,
-        "  order    {}: view {}{began}, primary member {}{own}",
-        status.ordering,
-        fact("view"),
-        fact("primary")
-    )?;
+    let own = |is: &str| if fact(is) == "true" { ", which is this node" } else { "" };
+    let order = match status.ordering.as_str() {
+        ordering @ ("paxos" | "zab") => {
+            let place = match ordering {
+                "paxos" => format!("ballot {}", fact("ballot")),
+                _ => format!("epoch {}, zxid {}", fact("current_epoch"), fact("zxid")),
+            };
+            let leader = match fact("leader") {
+                "none" => "no leader yet".to_owned(),
+                leader => format!("leader member {leader}{}", own("is_leader")),
+            };
+            format!("{place}, {leader}; {}", fact("phase"))
+        }
+        _ => {
+            let began = if fact("view_active") == "true" { "" } else { " (not begun yet)" };
+            format!("view {}{began}, primary member {}{}", fact("view"), fact("primary"), own("is_primary"))
+        }
+    };
+    writeln!(formatter, "  order    {}: {order}", status.ordering)?;
     let votes = if fact("votes") == "true" { "" } else { "; this node follows and does not vote" };
     writeln!(formatter, "           {} members, {} decide{votes}", fact("members"), fact("quorum"))?;
     writeln!(formatter, "  waits    for {}", status.waits_for)

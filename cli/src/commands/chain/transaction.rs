@@ -5,14 +5,14 @@ use std::fmt;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
-use synod_node::rpc::types::{TransactionStatus, TransactionStatusView};
+use synod_node::rpc::types::{StatusView, TransactionStatus, TransactionStatusView};
 use synod_types::address::format_address;
 use synod_types::amount::{format_gwei, format_syn};
 use synod_types::{TransactionId, U256};
 
 use crate::client::{Node, Settle};
-use crate::commands::wallet::payment::{depth_words, parse_id};
-use crate::context::Context;
+use crate::commands::wallet::payment::{finality_words, parse_id};
+use crate::context::{Context, has_committee};
 use crate::failure::{Failure, Outcome};
 use crate::wallet::network::Network;
 use crate::wallet::outbox::Outbox;
@@ -30,17 +30,22 @@ pub(crate) struct Tx {
 
 /// The node's own answer, for programs unchanged.
 #[derive(Debug, Serialize)]
-#[serde(transparent)]
-struct Shown(TransactionStatusView);
+struct Shown {
+    #[serde(flatten)]
+    view: TransactionStatusView,
+    #[serde(skip)]
+    has_committee: bool,
+}
 
 impl Tx {
     pub(super) fn run(self, context: &Context) -> Outcome<()> {
         let node = context.node()?;
         let view = node.transaction(self.id).settle()?;
+        let status = node.status().settle()?;
         if view.status == TransactionStatus::Unknown {
-            return Err(self.missing(context, &node, view.replaced_by)?);
+            return Err(self.missing(context, &node, &status, view.replaced_by)?);
         }
-        context.output.result(&Shown(view));
+        context.output.result(&Shown { view, has_committee: has_committee(&status) });
         Ok(())
     }
 
@@ -50,19 +55,21 @@ impl Tx {
         &self,
         context: &Context,
         node: &Node,
+        status: &StatusView,
         replaced_by: Option<TransactionId>,
     ) -> Outcome<Failure> {
+        let has_committee = has_committee(status);
         if let Some(rival) = replaced_by {
-            return Ok(self.replaced(&node.transaction(rival).settle()?));
+            return Ok(self.replaced(&node.transaction(rival).settle()?, has_committee));
         }
-        let network = Network::from(&node.status().settle()?);
+        let network = Network::from(status);
         for outbox in Outbox::all(&context.wallet()?, &network)? {
             for slot in outbox.slots()? {
                 let Some(own) = slot.records.iter().find(|record| record.id == self.id) else { continue };
                 for rival in slot.records.iter().rev().filter(|record| record.id != self.id) {
                     let view = node.transaction(rival.id).settle()?;
                     if view.status != TransactionStatus::Unknown {
-                        return Ok(self.replaced(&view));
+                        return Ok(self.replaced(&view, has_committee));
                     }
                 }
                 let account = node.account(own.transaction.sender_address()).settle()?;
@@ -81,10 +88,11 @@ impl Tx {
             .hint("it was never submitted here, was replaced or dropped, or is older than this node's index"))
     }
 
-    fn replaced(&self, by: &TransactionStatusView) -> Failure {
+    fn replaced(&self, by: &TransactionStatusView, has_committee: bool) -> Failure {
         let place = match (by.status, by.height, by.depth) {
             (TransactionStatus::Included, Some(height), Some(depth)) => {
-                format!("which is in block {height}, {}", depth_words(depth, by.settled))
+                let how_deep = finality_words(depth, by.settled, has_committee);
+                format!("which is in block {height}, {how_deep}")
             }
             (TransactionStatus::Pending, ..) => "which waits for a block".to_owned(),
             _ => "which the node does not have any more either".to_owned(),
@@ -98,10 +106,11 @@ impl Tx {
 
 impl fmt::Display for Shown {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let view = &self.0;
+        let Self { view, has_committee } = self;
         match (view.status, view.height, view.depth) {
             (TransactionStatus::Included, Some(height), Some(depth)) => {
-                writeln!(formatter, "in block {height}, {}", depth_words(depth, view.settled))?;
+                let how_deep = finality_words(depth, view.settled, *has_committee);
+                writeln!(formatter, "in block {height}, {how_deep}")?;
             }
             _ => writeln!(formatter, "pending: {}", view.reason.as_deref().unwrap_or("in the pool"))?,
         }

@@ -6,6 +6,8 @@ use clap::Args;
 use serde::Serialize;
 use synod_node::rpc::types::CommitteeView;
 use synod_types::address::format_address;
+use synod_types::committee::fault_model;
+use synod_types::genesis::Ordering;
 
 use crate::client::Settle;
 use crate::context::Context;
@@ -28,17 +30,26 @@ impl Validators {
     }
 }
 
+/// What the members of such a committee are trusted not to do.
+pub(super) fn assumption(ordering: &str) -> Option<&'static str> {
+    Ordering::from_name(ordering).and_then(fault_model)?.assumption()
+}
+
 impl fmt::Display for Shown {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let view = &self.0;
         write!(
             formatter,
-            "epoch {}, ordered by {}: {} members, {} decide, {} may do anything at all",
+            "epoch {}, ordered by {}: {} members, {} decide, {} may {}",
             view.epoch,
             view.ordering,
             view.members.len(),
             view.quorum,
-            view.faults
+            view.faults,
+            match assumption(&view.ordering) {
+                None => "do anything at all".to_owned(),
+                Some(assumption) => format!("stop; safe if {assumption}"),
+            }
         )?;
         for member in &view.members {
             let height = member.height.map_or("-".to_owned(), |height| format!("block {height}"));

@@ -64,7 +64,16 @@ enum Ground {
     /// Its header shows so many hashes of work.
     Work { work: String },
     /// So many members of the committee that the genesis leads to signed that it is final.
-    Certificate { signers: usize, members: usize, quorum: usize, epoch: u64, genesis: String },
+    Certificate {
+        signers: usize,
+        members: usize,
+        quorum: usize,
+        epoch: u64,
+        genesis: String,
+        /// What the members are trusted not to do.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        assumes: Option<&'static str>,
+    },
     /// It was compared with a hash, and with nothing else.
     Hash,
 }
@@ -239,6 +248,7 @@ fn certified(
         quorum: committee.quorum(),
         epoch: committee.epoch().0,
         genesis: committee.genesis().to_string(),
+        assumes: committee.record().model.assumption(),
     })
 }
 
@@ -268,10 +278,13 @@ impl fmt::Display for Verified {
                 formatter,
                 "  which shows {work} hashes of work; compare its hash with a block that you trust (--block)"
             ),
-            Ground::Certificate { signers, members, quorum, epoch, genesis } => write!(
-                formatter,
-                "  which is final: {signers} of the {members} members of epoch {epoch} of genesis {genesis} signed it, and {quorum} are needed"
-            ),
+            Ground::Certificate { signers, members, quorum, epoch, genesis, assumes } => {
+                write!(
+                    formatter,
+                    "  which is final: {signers} of the {members} members of epoch {epoch} of genesis {genesis} signed it, and {quorum} are needed"
+                )?;
+                assumes.map_or(Ok(()), |assumes| write!(formatter, "\n  safe if {assumes}"))
+            }
             Ground::Hash => Ok(()),
         }
     }

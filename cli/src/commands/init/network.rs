@@ -1,5 +1,7 @@
 //! A new network's genesis: its money, its times, its first difficulty.
 //!
+//! Under a committee nothing is mined, and every flag of mining is refused rather than ignored.
+//!
 //! The first target is what the machine's own kernel needs for one block in the intended time, on as many
 //! threads as the new nodes mine with; from then on ASERT decides. ASERT is absolute, so a network whose
 //! genesis lies back when its first miner starts makes up the lost time with easier blocks: the easiest
@@ -12,7 +14,7 @@ use clap::Args;
 use synod_consensus::pow::Target;
 use synod_node::miner::{Kernel, measure};
 use synod_types::amount::parse_amount;
-use synod_types::genesis::{CHAIN_ID_LIMIT, Fees, Genesis, Limits, Ordering, ProofOfWork};
+use synod_types::genesis::{CHAIN_ID_LIMIT, Fees, Genesis, Limits, Member, Ordering, ProofOfWork};
 use synod_types::{B256, U256, UnixMillis};
 
 use super::allocation::Allocation;
@@ -27,6 +29,9 @@ const CALIBRATION: Duration = Duration::from_millis(500);
 const EASIEST: u64 = 1024;
 /// ASERT's half-life, in intended gaps between blocks: an hour at the default of 30 s.
 const HALF_LIFE_SPACINGS: u32 = 120;
+
+/// The target of a genesis under a committee: a valid one, which nothing reads.
+const UNUSED_BITS: u32 = 0x207f_ffff;
 
 /// A new network.
 #[derive(Debug, Args)]
@@ -72,8 +77,14 @@ impl NetworkOptions {
     /// The genesis, and in words what its first target rests on where that was measured here.
     ///
     /// # Errors
-    /// Allocations that make no sense, or no randomness.
-    pub(super) fn build(&self, context: &Context, miners: usize) -> Outcome<(Genesis, Option<String>)> {
+    /// Allocations that make no sense, flags of another ordering, or no randomness.
+    pub(super) fn build(
+        &self,
+        context: &Context,
+        ordering: Ordering,
+        members: Vec<Member>,
+        miners: usize,
+    ) -> Outcome<(Genesis, Option<String>)> {
         let mut alloc = Allocation::new(context);
         if let Some(path) = &self.alloc_file {
             alloc.add_file(path)?;
@@ -83,6 +94,41 @@ impl NetworkOptions {
         }
         let mut salt = B256::ZERO;
         random(salt.as_mut_slice())?;
+        let (pow, measured) = if ordering.has_committee() {
+            refuse_mining(ordering, &self.of_mining())?;
+            (ProofOfWork::testnet(UNUSED_BITS), None)
+        } else {
+            self.proof_of_work(context, miners)?
+        };
+        let genesis = Genesis {
+            chain_id: self.chain_id.map_or_else(random_chain_id, Ok)?,
+            salt,
+            time: self.time.map_or_else(now, |seconds| UnixMillis(seconds.saturating_mul(1000))),
+            ordering,
+            members,
+            alloc: alloc.finish(),
+            fees: Fees::default(),
+            limits: Limits::default(),
+            pow,
+            testnet: false,
+        };
+        Ok((genesis, measured))
+    }
+
+    /// The flags that only mined networks have, and whether they were given.
+    fn of_mining(&self) -> [(&'static str, bool); 7] {
+        [
+            ("--spacing", self.spacing.is_some()),
+            ("--half-life", self.half_life.is_some()),
+            ("--difficulty", self.difficulty.is_some()),
+            ("--bits", self.bits.is_some()),
+            ("--reward", self.reward.is_some()),
+            ("--halving", self.halving.is_some()),
+            ("--settled-depth", self.settled_depth.is_some()),
+        ]
+    }
+
+    fn proof_of_work(&self, context: &Context, miners: usize) -> Outcome<(ProofOfWork, Option<String>)> {
         let spacing_seconds = self.spacing.unwrap_or(30);
         let (target, measured) = self.first_target(context, spacing_seconds, miners)?;
         let easiest = target.work().0 / U256::from(EASIEST);
@@ -104,19 +150,7 @@ impl NetworkOptions {
             settled_depth: self.settled_depth.unwrap_or(defaults.settled_depth),
             ..defaults
         };
-        let genesis = Genesis {
-            chain_id: self.chain_id.map_or_else(random_chain_id, Ok)?,
-            salt,
-            time: self.time.map_or_else(now, |seconds| UnixMillis(seconds.saturating_mul(1000))),
-            ordering: Ordering::Pow,
-            members: Vec::new(),
-            alloc: alloc.finish(),
-            fees: Fees::default(),
-            limits: Limits::default(),
-            pow,
-            testnet: false,
-        };
-        Ok((genesis, measured))
+        Ok((pow, measured))
     }
 
     fn first_target(
@@ -140,6 +174,23 @@ impl NetworkOptions {
         let threads = if miners == 1 { "one thread".to_owned() } else { format!("{miners} threads") };
         let measured = format!("for {threads} at this machine's {}", hash_rate(one as u64));
         Ok((of_difficulty(U256::from(hashes as u64)), Some(measured)))
+    }
+}
+
+/// Refuses the first of these flags that was given: a committee orders, and nothing is mined.
+///
+/// # Errors
+/// When one was.
+pub(super) fn refuse_mining(ordering: Ordering, flags: &[(&'static str, bool)]) -> Outcome<()> {
+    match flags.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(Failure::usage(
+            "no_mining",
+            format!(
+                "{flag} is of proof of work, and {ordering} orders this network: its blocks come on demand"
+            ),
+        )
+        .hint(format!("leave {flag} out; `--ordering pow` makes a mined network"))),
     }
 }
 

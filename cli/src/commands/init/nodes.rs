@@ -7,20 +7,20 @@ use std::str::FromStr;
 use serde::Serialize;
 use synod_node::config::{Config, Settings};
 use synod_node::home::GENESIS_FILE;
-use synod_node::identity::NODE_KEY_FILE;
-use synod_node::network::{NetworkKey, PeerAddress, PeerName};
-use synod_types::Genesis;
+use synod_node::network::PeerAddress;
+use synod_types::{Genesis, PublicKey};
 
+use super::keys::{KEY_FILES, NodeKeys};
 use crate::commands::settings::SettingsOptions;
 use crate::failure::{Failure, Outcome};
-use crate::home::{Existing, private_folder, write_private, write_public};
-use crate::wallet::keystore::{random_secret, seal};
+use crate::home::{Existing, private_folder, write_public};
 use crate::wallet::names::{Name, NameError};
-use crate::wallet::password::Password;
+use crate::wallet::password::{Password, PasswordSource};
 
 /// Where peers connect unless something else is said.
 const PEER_PORT: u16 = 30300;
-const CONFIG_FILE: &str = "node.toml";
+/// A node's configuration in its folder.
+pub(super) const CONFIG_FILE: &str = "node.toml";
 
 /// `NAME=IP:PORT`.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ impl FromStr for NodeAddress {
 pub(super) struct Nodes {
     root: PathBuf,
     planned: Vec<Planned>,
+    /// As many, once they are drawn.
+    keys: Vec<NodeKeys>,
 }
 
 struct Planned {
@@ -62,7 +64,7 @@ struct Planned {
 /// Nodes that can be written.
 pub(super) struct Configured {
     root: PathBuf,
-    nodes: Vec<(Planned, Config)>,
+    nodes: Vec<(Planned, Config, NodeKeys)>,
 }
 
 /// A node that was written.
@@ -72,6 +74,9 @@ pub(super) struct MadeNode {
     pub(super) folder: String,
     pub(super) config: String,
     peer_id: String,
+    /// The public key of its votes, under a committee.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) validator_key: Option<PublicKey>,
     address: Option<String>,
     #[serde(skip)]
     port: u16,
@@ -118,7 +123,29 @@ impl Nodes {
                 neighbours: 0,
             });
         }
-        Self { root: root.to_owned(), planned }
+        Self { root: root.to_owned(), planned, keys: Vec::new() }
+    }
+
+    /// Draws their keys, or opens those that wait in a member's folder.
+    ///
+    /// # Errors
+    /// No randomness, or a wrong password.
+    pub(super) fn with_keys(mut self, votes: bool, password: &PasswordSource) -> Outcome<Self> {
+        let waiting = match self.planned.as_slice() {
+            [only] if votes => NodeKeys::kept(&only.folder, password)?,
+            _ => None,
+        };
+        self.keys = match waiting {
+            Some(keys) => vec![keys],
+            None => self.planned.iter().map(|_| NodeKeys::fresh(votes)).collect::<Outcome<_>>()?,
+        };
+        Ok(self)
+    }
+
+    /// The names of those that vote, with the keys of their votes.
+    pub(super) fn voters(&self) -> impl Iterator<Item = (&str, PublicKey)> {
+        let all = self.planned.iter().zip(&self.keys);
+        all.filter_map(|(node, keys)| Some((node.name.as_str(), keys.validator?)))
     }
 
     /// How many.
@@ -131,9 +158,9 @@ impl Nodes {
     /// # Errors
     /// Settings that do not go together.
     pub(super) fn configure(self, settings: Settings, genesis: &Genesis) -> Outcome<Configured> {
-        let mut nodes: Vec<(Planned, Config)> = Vec::with_capacity(self.planned.len());
-        for node in self.planned {
-            if nodes.iter().any(|(other, _)| {
+        let mut nodes: Vec<(Planned, Config, NodeKeys)> = Vec::with_capacity(self.planned.len());
+        for (node, keys) in self.planned.into_iter().zip(self.keys) {
+            if nodes.iter().any(|(other, ..)| {
                 other.folder == node.folder || other.address == node.address && node.address.is_some()
             }) {
                 return Err(Failure::usage(
@@ -153,7 +180,7 @@ impl Nodes {
                 |error: synod_node::config::ConfigError| Failure::usage("config", error.to_string());
             config.check().map_err(refused)?;
             config.check_with(genesis).map_err(refused)?;
-            nodes.push((node, config));
+            nodes.push((node, config, keys));
         }
         Ok(Configured { root: self.root, nodes })
     }
@@ -165,9 +192,10 @@ impl Configured {
     /// # Errors
     /// When one does.
     pub(super) fn demand_free(&self) -> Outcome<()> {
-        let folders = self.nodes.iter().map(|(node, _)| &node.folder);
-        let files = folders
-            .flat_map(|folder| [GENESIS_FILE, NODE_KEY_FILE, CONFIG_FILE].map(|file| folder.join(file)));
+        let files = self.nodes.iter().flat_map(|(node, _, keys)| {
+            let keys = if keys.are_fresh() { &KEY_FILES[..] } else { &[] };
+            keys.iter().chain(&[GENESIS_FILE, CONFIG_FILE]).map(|file| node.folder.join(file))
+        });
         match files.chain([self.genesis_file()]).find(|path| path.exists()) {
             Some(path) => Err(exists(&path)),
             None => Ok(()),
@@ -179,9 +207,14 @@ impl Configured {
         if self.nodes.len() == 1 { "the node's key" } else { "the nodes' keys" }
     }
 
+    /// Whether keys are to be sealed: those that waited in a folder have their password.
+    pub(super) fn need_password(&self) -> bool {
+        self.nodes.iter().any(|(_, _, keys)| keys.are_fresh())
+    }
+
     /// Whether the nodes mine.
     pub(super) fn mine(&self) -> bool {
-        self.nodes.iter().any(|(_, config)| config.mining.enabled)
+        self.nodes.iter().any(|(_, config, _)| config.mining.enabled)
     }
 
     /// The network's genesis document.
@@ -189,7 +222,7 @@ impl Configured {
         self.root.join(GENESIS_FILE)
     }
 
-    /// Makes the keys, tells every node of the others, and writes all files; also gives what an operator
+    /// Seals the keys, tells every node of the others, and writes all files; also gives what an operator
     /// should know. A folder's genesis comes last: a node starts from a whole folder or not at all.
     ///
     /// # Errors
@@ -197,34 +230,29 @@ impl Configured {
     pub(super) fn write(
         &self,
         genesis: &Genesis,
-        password: &Password,
+        password: Option<&Password>,
     ) -> Outcome<(Vec<MadeNode>, Vec<String>)> {
-        let mut keys = Vec::with_capacity(self.nodes.len());
-        for _ in &self.nodes {
-            let seed = random_secret()?;
-            keys.push((NetworkKey::from_bytes(*seed).name(), seal(&seed, password)?));
-        }
-        let names: Vec<PeerName> = keys.iter().map(|(name, _)| *name).collect();
         let (mut made, mut warnings) = (Vec::new(), Vec::new());
-        for (index, ((node, config), (name, key))) in self.nodes.iter().zip(&keys).enumerate() {
+        for (index, (node, config, keys)) in self.nodes.iter().enumerate() {
             let mut config = config.clone();
-            config.p2p.peers.extend(self.others(index, &names));
+            config.p2p.peers.extend(self.others(index));
             private_folder(&node.folder)?;
-            let write = |file: &str, text: String, private: bool| {
+            keys.write(&node.folder, password)?;
+            let write = |file: &str, text: String| {
                 let path = node.folder.join(file);
-                let write = if private { write_private } else { write_public };
-                write(&path, text.as_bytes(), Existing::Keep).map_err(|error| written(&path, &error))
+                write_public(&path, text.as_bytes(), Existing::Keep).map_err(|error| written(&path, &error))
             };
-            write(NODE_KEY_FILE, key.to_json(), true)?;
-            write(CONFIG_FILE, config.to_toml(), false)?;
-            write(GENESIS_FILE, genesis.to_json() + "\n", false)?;
+            write(CONFIG_FILE, config.to_toml())?;
+            write(GENESIS_FILE, genesis.to_json() + "\n")?;
             warnings.extend(config.warnings(genesis).into_iter().filter(|_| index == 0));
+            let name = keys.peer;
             made.push(MadeNode {
                 name: config.name.clone(),
                 folder: node.folder.display().to_string(),
                 config: node.folder.join(CONFIG_FILE).display().to_string(),
                 peer_id: name.to_string(),
-                address: node.address.map(|socket| PeerAddress { name: *name, socket }.to_string()),
+                validator_key: keys.validator,
+                address: node.address.map(|socket| PeerAddress { name, socket }.to_string()),
                 port: node.listen.first().map_or(PEER_PORT, SocketAddr::port),
             });
         }
@@ -236,10 +264,10 @@ impl Configured {
         Ok((made, warnings))
     }
 
-    fn others<'a>(&'a self, own: usize, names: &'a [PeerName]) -> impl Iterator<Item = String> + 'a {
-        let nodes = self.nodes.iter().zip(names).enumerate().filter(move |(index, _)| *index != own);
-        nodes.filter_map(|(_, ((node, _), name))| {
-            node.address.map(|socket| PeerAddress { name: *name, socket }.to_string())
+    fn others(&self, own: usize) -> impl Iterator<Item = String> {
+        let nodes = self.nodes.iter().enumerate().filter(move |(index, _)| *index != own);
+        nodes.filter_map(|(_, (node, _, keys))| {
+            node.address.map(|socket| PeerAddress { name: keys.peer, socket }.to_string())
         })
     }
 }
@@ -260,6 +288,7 @@ fn exists(path: &Path) -> Failure {
         .hint("choose another folder, or remove that one if you mean it")
 }
 
-fn written(path: &Path, error: &std::io::Error) -> Failure {
+/// Why a file that is not to be replaced was not written.
+pub(super) fn written(path: &Path, error: &std::io::Error) -> Failure {
     if error.kind() == std::io::ErrorKind::AlreadyExists { exists(path) } else { Failure::file(path, error) }
 }

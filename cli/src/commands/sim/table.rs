@@ -45,8 +45,14 @@ fn preys(subject: Subject) -> Vec<(&'static Mutant, Options)> {
             let real = whole_nodes::MUTANTS.iter().map(|prey| (prey, Options::real(0)));
             model.chain(real).collect()
         }
-        Subject::Pbft => committee::mutants::MUTANTS.iter().map(|prey| (prey, Options::pbft(0))).collect(),
+        Subject::Pbft => of(committee::mutants::MUTANTS, subject),
+        Subject::Paxos => of(committee::paxos_mutants::MUTANTS, subject),
+        Subject::Zab => of(committee::zab_mutants::MUTANTS, subject),
     }
+}
+
+fn of(mutants: &'static [Mutant], subject: Subject) -> Vec<(&'static Mutant, Options)> {
+    mutants.iter().map(|prey| (prey, Options::of(subject, 0))).collect()
 }
 
 #[derive(Serialize)]

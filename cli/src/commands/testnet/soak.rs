@@ -114,6 +114,7 @@ fn write_committee(found: &CommitteeReport, formatter: &mut fmt::Formatter<'_>) 
         ms(found.gap_ms(100)),
         found.gaps_ms.len()
     )?;
+    writeln!(formatter, "reads            {} linearizable ones answered and judged", found.reads)?;
     writeln!(formatter, "all killed       next block after {}", ms(found.after_all_ms))?;
     if let Some(behind) = found.paused_behind {
         let caught_up = ms(found.paused_caught_up_ms);

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 use synod_node::miner::{Kernel, measure};
 use synod_testnet::folder::Endpoints;
 use synod_testnet::network::{Started, Testnet};
 use synod_testnet::plan::{MINERS, Options};
+use synod_types::committee::fault_model;
 use synod_types::genesis::Ordering;
 
 use super::failure;
 use super::nodes::Done;
 use crate::context::Context;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::count;
 
 /// How long the kernel is timed before a new network's first target is set.
@@ -27,19 +29,19 @@ const GETWORK_OFFSET: u16 = 9332 - 8545;
 /// Start the network, or whatever of it does not run
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  synod testnet up\n  synod testnet up --nodes 7\n  synod testnet up --faults"
+    after_help = "Examples:\n  synod testnet up\n  synod testnet up --nodes 7\n  synod testnet up --ordering pow --spacing 5\n  synod testnet up --ordering zab\n  synod testnet up --faults"
 )]
 pub(crate) struct Up {
-    /// How many nodes [default: 4]
+    /// How many nodes [default: 4, or 3 under paxos and zab]
     #[arg(long)]
     nodes: Option<usize>,
-    /// Who orders the transactions [default: pow]
-    #[arg(long, value_parser = ["pow", "pbft"])]
+    /// Who orders the transactions [default: pbft]
+    #[arg(long, value_parser = PossibleValuesParser::new(Ordering::ALL.map(Ordering::name)))]
     ordering: Option<String>,
-    /// Mining threads of each node; 0 starts nodes that do not mine [default: 1]
+    /// Under proof of work: mining threads of each node; 0 starts nodes that do not mine [default: 1]
     #[arg(long)]
     mine: Option<usize>,
-    /// Seconds between blocks [default: 2]
+    /// Under proof of work: seconds between blocks [default: 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3600))]
     spacing: Option<u32>,
     /// Let links run through a proxy, so that `synod testnet fault` can cut them
@@ -57,7 +59,7 @@ pub(crate) struct Up {
     /// The first metrics and health port wanted
     #[arg(long, default_value_t = 9100)]
     web_port: u16,
-    /// The first port wanted for miners that speak getwork: minerd, cpuminer-opt [default: 9332, and as far from it as --rpc-port is from 8545]
+    /// Under proof of work: the first port wanted for miners that speak getwork: minerd, cpuminer-opt [default: 9332, and as far from it as --rpc-port is from 8545]
     #[arg(long)]
     getwork_port: Option<u16>,
     /// Never sync to disk: faster, and a power cut loses the chain
@@ -81,6 +83,7 @@ impl Up {
     pub(super) fn run(self, testnet: &Testnet, context: &Context) -> Outcome<()> {
         let progress = context.output.progress("measuring this machine, starting nodes");
         let existing = testnet.options().ok();
+        self.check(existing.as_ref().map_or_else(|| self.ordering(), |existing| existing.ordering))?;
         let started = testnet.up(&self.options(existing.is_some())).map_err(failure)?;
         drop(progress);
         let ignored = existing.map(|existing| self.ignored(&existing)).unwrap_or_default();
@@ -100,7 +103,9 @@ impl Up {
         // An existing network has its target already.
         let hash_rate = if exists || mining_threads == 0 { 1e6 } else { hash_rate() };
         Options {
-            nodes: self.nodes.unwrap_or(4),
+            nodes: self
+                .nodes
+                .unwrap_or_else(|| fault_model(ordering).map_or(4, |model| model.least_members(1))),
             ordering,
             mining_threads,
             seed: self.seed,
@@ -117,9 +122,19 @@ impl Up {
     }
 
     fn ordering(&self) -> Ordering {
-        match self.ordering.as_deref() {
-            Some("pbft") => Ordering::Pbft,
-            _ => Ordering::Pow,
+        self.ordering.as_deref().and_then(Ordering::from_name).unwrap_or(Ordering::Pbft)
+    }
+
+    /// Refuses what only proof of work has, where it is not what orders.
+    fn check(&self, ordering: Ordering) -> Outcome<()> {
+        let mined = [("--mine", self.mine.is_some()), ("--spacing", self.spacing.is_some())];
+        match mined.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) if ordering.has_committee() => Err(Failure::usage(
+                "no_mining",
+                format!("{flag} is of proof of work, and {ordering} orders this network"),
+            )
+            .hint("add --ordering pow")),
+            _ => Ok(()),
         }
     }
 

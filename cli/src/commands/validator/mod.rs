@@ -5,6 +5,7 @@
 //! network the change goes round as a file: `--out` writes it, `sign` adds a member's approval, `submit` carries
 //! it.
 //!
+//! - [`key`]: a member's keys, on its own machine, before the network or the committee knows it.
 //! - [`change`]: what is to change, and whose keys approve it.
 //! - [`carry`]: into a block, and into the next epoch.
 //! - [`mod@file`]: the file that goes round.
@@ -12,6 +13,7 @@
 mod carry;
 mod change;
 mod file;
+mod key;
 
 use std::path::PathBuf;
 
@@ -36,6 +38,7 @@ pub(crate) enum Validator {
     Rejoin(Rejoin),
     Sign(file::Sign),
     Submit(file::Submit),
+    Key(key::Key),
 }
 
 /// Take a member in
@@ -49,7 +52,7 @@ pub(crate) enum Validator {
 pub(crate) struct Add {
     /// What people shall call it; on a test network the node's name says which key
     name: String,
-    /// The key of its votes, 64 hex digits: `synod chain validators` shows those of members
+    /// The key of its votes, 64 hex digits: `synod init --genesis` and `synod validator key` tell it
     #[arg(long, value_name = "KEY", value_parser = parse_key)]
     key: Option<PublicKey>,
     #[command(flatten)]
@@ -96,7 +99,8 @@ struct ChangeOptions {
     carry: CarryOptions,
 }
 
-fn parse_key(text: &str) -> Result<PublicKey, String> {
+/// Reads the key of a member's votes.
+pub(crate) fn parse_key(text: &str) -> Result<PublicKey, String> {
     let key = text.parse::<B256>().map(|bytes| PublicKey(bytes.0));
     key.ok()
         .filter(PublicKey::may_own_account)
@@ -115,6 +119,7 @@ impl Validator {
             Self::Rejoin(command) => command.run(context),
             Self::Sign(command) => command.run(context),
             Self::Submit(command) => command.run(context),
+            Self::Key(command) => command.run(context),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use clap::Args;
 use serde::Serialize;
-use synod_node::rpc::types::AccountView;
+use synod_node::rpc::types::{AccountView, BlockReference};
 use synod_types::address::format_address;
 use synod_types::amount::format_syn;
 
@@ -21,12 +21,15 @@ use crate::wallet::names::Account;
 /// will bring.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  synod wallet balance alice\n  synod wallet balance 0x305498f8e08BC65DBacb4514475E01AFbE03f575 --json"
+    after_help = "Examples:\n  synod wallet balance alice\n  synod wallet balance alice --linearizable\n  synod wallet balance 0x305498f8e08BC65DBacb4514475E01AFbE03f575 --json"
 )]
 pub(crate) struct Balance {
     /// Names or addresses; all accounts of this wallet when there are none
     #[arg(value_name = "ACCOUNT")]
     accounts: Vec<String>,
+    /// What is certified, and nothing that was final anywhere before this is missing: a quorum of members is asked
+    #[arg(long)]
+    linearizable: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,9 +62,17 @@ impl Balance {
         } else {
             self.accounts.iter().map(|text| session.names.account(text)).collect::<Outcome<_>>()?
         };
+        let at = match self.linearizable {
+            true => Some(BlockReference::Height(session.node.read_index().settle()?.height)),
+            false => None,
+        };
         let mut balances = Balances { accounts: Vec::new(), height: session.status.head.height.0 };
         for account in &accounts {
-            let view = session.node.account(account.address).settle()?;
+            let view = match at {
+                Some(at) => session.node.account_at(account.address, at),
+                None => session.node.account(account.address),
+            };
+            let view = view.settle()?;
             balances.height = view.height.0;
             balances.accounts.push(Held::new(account, &view));
         }

@@ -132,14 +132,22 @@ impl Book<'_> {
 
 impl fmt::Display for Told {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let base = self.page.base_height;
         if self.lines.is_empty() {
-            return formatter.write_str("nothing yet");
+            formatter.write_str("nothing yet")?;
+            return match base {
+                Height(0) => Ok(()),
+                _ => write!(formatter, " since block {base}; this node has pruned the blocks up to it"),
+            };
         }
         for line in &self.lines {
             writeln!(formatter, "{line}")?;
         }
         match &self.page.next_cursor {
             Some(cursor) => write!(formatter, "more: --cursor {cursor}"),
+            None if base > Height(0) => {
+                write!(formatter, "what was before is pruned here: this node has no blocks up to {base}")
+            }
             None => Ok(()),
         }
     }

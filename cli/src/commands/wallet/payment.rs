@@ -219,6 +219,15 @@ pub(crate) fn depth_words(depth: u64, settled: bool) -> String {
     }
 }
 
+/// The same where a committee may order, under which what is settled is final.
+pub(crate) fn finality_words(depth: u64, settled: bool, has_committee: bool) -> String {
+    match (has_committee, settled) {
+        (true, true) => "final".to_owned(),
+        (true, false) => "not final yet".to_owned(),
+        (false, _) => depth_words(depth, settled),
+    }
+}
+
 impl fmt::Display for Paid {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let amount = format!("{} SYN to {}", format_syn(self.value.0), self.to_name);

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use alloy_primitives::{B256, Bytes};
 use synod_types::{BlockHash, PublicKey, UnixMillis};
 
+use super::ordering::Ordering;
 use crate::committee::{Certificate, History, Payload, Validity};
 use crate::journal::{Durable, Frame};
-use crate::pbft::Record;
+use crate::protocol::Protocol;
 use crate::random::Random;
 use crate::sim::ledger::Complaint;
 use crate::time::Time;
@@ -20,7 +21,9 @@ use crate::time::Time;
 /// The chain of one run, and what is common to all nodes: its rules, its clients, its second bookkeeping.
 pub trait Chain: Sized {
     /// One member's node.
-    type Node: Node<Transaction = Self::Transaction>;
+    type Node: Node<Transaction = Self::Transaction, Record = <Self::Ordering as Protocol>::Record>;
+    /// What orders it.
+    type Ordering: Ordering;
     /// What clients sign.
     type Transaction: Clone + Ord + Debug;
     /// About how long a transaction is: the bounds on bytes follow from it, so that runs reach them.
@@ -68,13 +71,15 @@ pub struct Waiting {
 pub trait Node: Sized {
     /// What clients sign.
     type Transaction;
+    /// What the journal keeps.
+    type Record;
 
     /// The records that the journal kept.
-    fn records(&self) -> Vec<Record>;
+    fn records(&self) -> Vec<Self::Record>;
     /// The journal's proof of its last durable frame.
     fn proof(&self) -> Durable;
     /// Writes a frame; it is durable only after [`Node::sync_votes`].
-    fn write(&mut self, frame: Frame<Record>);
+    fn write(&mut self, frame: Frame<Self::Record>);
     /// Makes the frame durable.
     fn sync_votes(&mut self) -> Durable;
     /// A sync failed, and the system forgot what it should have written. The process ends with that, unless a

@@ -1,10 +1,10 @@
 //! Harm, from the seed's classes of faults, and its end.
 
 use super::application::{Chain, Node};
+use super::ordering::{Lies, Ordering};
 use super::{DELTA_MS, Event, World};
 use crate::committee::MemberIndex;
 use crate::protocol::Input;
-use crate::replica::Replica;
 use crate::sim::report::Timing;
 use crate::sim::swarm::Fault;
 
@@ -73,8 +73,8 @@ impl<C: Chain> World<C> {
     /// Who leads the highest view.
     pub(super) fn leader(&self) -> Option<MemberIndex> {
         let machines = self.processes.iter().filter_map(|process| process.replica.as_ref());
-        let latest = machines.map(Replica::protocol).max_by_key(|machine| machine.view())?;
-        Some(latest.primary())
+        let known = machines.filter_map(|replica| replica.protocol().leadership());
+        known.max().map(|(_, leader)| leader)
     }
 
     /// Whoever leads is cut off for a while, so that a run sees a view change.
@@ -151,7 +151,8 @@ impl<C: Chain> World<C> {
         let process = &mut self.processes[at];
         process.signer = None;
         process.node.wipe();
-        process.sent = super::process::Sent::default();
+        process.sent = <C::Ordering as Ordering>::Sent::default();
+        process.attested.clear();
         self.wiped = Some(at);
         self.count("disk wiped");
     }
@@ -199,14 +200,15 @@ impl<C: Chain> World<C> {
             self.committee.indexes().filter(|member| self.is_honest(*member)).collect();
         let victim = self.random.pick(&honest).copied();
         for at in 0..self.processes.len() {
-            let view = self.processes[at].replica.as_ref().map(|replica| replica.protocol().view().0);
+            let view =
+                self.processes[at].replica.as_ref().and_then(|replica| replica.protocol().leadership());
             let Some(liar) = &mut self.processes[at].liar else { continue };
             liar.change_mind(&mut self.random);
             if do_conspire {
                 let lie = *common.get_or_insert(liar.lie());
                 liar.conspire(lie, victim);
             }
-            let said = liar.volunteer(view.unwrap_or_default(), &mut self.random);
+            let said = liar.volunteer(view.map_or(0, |((view, _), _)| view), &mut self.random);
             if let Some(lie) = liar.lie() {
                 self.coverage.entry(lie.name()).and_modify(|count| *count += 1).or_insert(1);
             }

@@ -2,14 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use synod_types::{Epoch, Position, Slot};
+use synod_types::{Epoch, Height, Position, Slot};
 
 use super::known_committee;
 use super::model::GENESIS;
-use crate::committee::{Committee, FaultModel, History, MemberIndex, Payload, Quorums, Signatures, Signer};
+use crate::committee::bodies::Bodies;
+use crate::committee::reads::{ReadRound, Stand};
+use crate::committee::stage::{body, hash};
+use crate::committee::{
+    Committee, FaultModel, History, MemberIndex, Outcome, Payload, Quorums, Signatures, Signer,
+};
+use crate::paxos::Paxos;
 use crate::pbft::messages::{Choice, NEW_VIEW_TAG, Phase, Vote};
-use crate::pbft::stage::{Stage, body, choice, hash, null};
-use crate::pbft::{Limits, Message};
+use crate::pbft::stage::{Stage, choice, null};
+use crate::pbft::{Limits, Message, Pbft};
 use crate::protocol::Input;
 
 /// In six any two quorums share two members.
@@ -19,7 +25,7 @@ pub(super) fn quorums_share_an_honest_member() -> bool {
 
 /// A signature repeated is one signature.
 pub(super) fn one_signer_is_no_quorum() -> bool {
-    let (committee, signers) = known_committee(GENESIS, 4);
+    let (committee, signers) = known_committee::<Pbft>(GENESIS, 4);
     let signed: BTreeMap<_, _> = [sign(&committee, &signers[0], &[7])].into();
     let signature = Signatures::new(&signed).parts().1[0];
     let repeated = Signatures::from_parts(1, vec![signature; 3]);
@@ -30,9 +36,36 @@ fn sign(committee: &Committee, signer: &Signer, content: &[u8]) -> (MemberIndex,
     (signer.index(), signer.sign(committee, b"synod/drill/v1", content))
 }
 
+/// Of three members that crash, two signed a block at height 5. Who reads hears one of the two, another that has not got
+/// it, and a third word, and must not read below.
+fn reads_at(third: Stand) -> Option<Height> {
+    let (committee, _) = known_committee::<Paxos>(GENESIS, 3);
+    let mut round = ReadRound::new(committee);
+    round.count(MemberIndex(2), Stand { height: Height(2), ..STAND });
+    round.count(MemberIndex(1), third);
+    round.height()
+}
+
+const STAND: Stand = Stand { epoch: Epoch(0), votes: true, height: Height(5) };
+
+/// A read waits for a quorum's word, and for what the last of it has.
+pub(super) fn reads_hear_a_quorum() -> bool {
+    reads_at(STAND) == Some(Height(5))
+}
+
+/// Who lost what it signed says nothing of it.
+pub(super) fn reads_hear_only_those_who_vote() -> bool {
+    reads_at(Stand { votes: false, height: Height(0), ..STAND }).is_none()
+}
+
+/// The committee of another epoch is another.
+pub(super) fn reads_hear_only_their_own_epoch() -> bool {
+    reads_at(Stand { epoch: Epoch(1), height: Height(0), ..STAND }).is_none()
+}
+
 /// What was signed in one epoch is worth nothing in the next.
 pub(super) fn epochs_are_told_apart() -> bool {
-    let (committee, signers) = known_committee(GENESIS, 4);
+    let (committee, signers) = known_committee::<Pbft>(GENESIS, 4);
     let mut record = committee.record().clone();
     record.epoch = Epoch(1);
     let Ok(next) = Committee::new(committee.genesis(), record) else { return false };
@@ -46,7 +79,7 @@ pub(super) fn one_proposal_for_each_slot() -> bool {
     for text in ["one", "two"] {
         stage.propose(choice(0, 1, &body(text)), body(text));
     }
-    stage.said.iter().filter(|said| matches!(said, Message::Prepare(_))).count() == 1
+    stage.said.iter().filter(|(_, said)| matches!(said, Message::Prepare(_))).count() == 1
 }
 
 /// A proposal above the window is accepted once the checkpoint comes.
@@ -201,7 +234,7 @@ pub(super) fn what_is_pending_is_said_again() -> bool {
     stage.propose(choice(0, 1, &body("one")), body("one"));
     stage.take_said();
     stage.pass_ms(1_000);
-    let again = stage.said.iter().filter(|said| matches!(said, Message::Prepare(_)));
+    let again = stage.said.iter().filter(|(_, said)| matches!(said, Message::Prepare(_)));
     (2..=20).contains(&again.count())
 }
 
@@ -250,6 +283,37 @@ pub(super) fn the_last_copy_of_a_body_is_kept() -> bool {
     stage.has_said(|said| matches!(said, Message::Body(known) if *known == payload))
 }
 
+/// A body that the journal left out when it began anew is written again with the next vote for it: a liar proposes what
+/// was decided once more.
+pub(super) fn a_body_left_out_is_written_again() -> bool {
+    let (mut bodies, payload) = (Bodies::default(), body("one"));
+    bodies.hold(payload.clone(), Slot(1));
+    let is_written = bodies.begin_journalling(payload.digest()).is_some();
+    let is_left_out = bodies.begin_anew_above(Slot(1)).count() == 0;
+    bodies.extend_to(payload.digest(), Slot(2));
+    let is_written_again = bodies.begin_journalling(payload.digest()).is_some();
+    let is_kept = bodies.begin_anew_above(Slot(1)).count() == 1;
+    is_written
+        && is_left_out
+        && is_written_again
+        && is_kept
+        && bodies.begin_journalling(payload.digest()).is_none()
+}
+
+/// What the pool says while it is asked for a payload is not taken for what it gave.
+pub(super) fn a_word_of_the_pool_stands() -> bool {
+    let (mut stage, payload) = (Stage::new(0), body("one"));
+    let (oldest_since, bytes) = (Some(stage.now), payload.bytes().len() as u64);
+    stage.step(Input::Demand { oldest_since, bytes });
+    stage.step(Input::Demand { oldest_since, bytes });
+    let first = choice(0, 1, &payload);
+    stage.step(Input::Done(Outcome::Assembled(Some(payload))));
+    for member in [1, 2, 3] {
+        stage.hear(member, Message::Commit(stage.vote(member, Phase::Commit, first)));
+    }
+    stage.appended.len() == 1 && stage.jobs.len() == 2
+}
+
 /// Who is alone in wanting another view waits there for a quorum, however long.
 pub(super) fn a_lone_wish_goes_no_further() -> bool {
     let mut stage = Stage::new(2);
@@ -291,6 +355,42 @@ pub(super) fn progress_ends_the_back_off() -> bool {
     let doubled = stage.fact("timeout_ms");
     execute(&mut stage, choice(1, 1, &body("one")), body("one"), [0, 1, 2]);
     doubled == "800" && stage.fact("timeout_ms") == "400"
+}
+
+/// Votes for slots that nobody keeps are dropped before their signatures are looked at.
+pub(super) fn what_comes_to_nothing_costs_nothing() -> bool {
+    let mut stage = Stage::new(1);
+    let far = Message::Commit(stage.vote(2, Phase::Commit, choice(0, 1_000_000, &body("far"))));
+    stage.hear_if_awaited(2, far);
+    stage.config.horizon.checked() == 0
+}
+
+/// A vote that comes again is known by its bytes; one that differs in its signature alone is not.
+pub(super) fn a_repeated_vote_costs_nothing() -> bool {
+    let mut stage = Stage::new(1);
+    let vote = stage.vote(2, Phase::Commit, choice(0, 1, &body("one")));
+    for _ in 0..100 {
+        stage.hear_if_awaited(2, Message::Commit(vote));
+    }
+    let signature = stage.vote(3, Phase::Commit, vote.choice).signature;
+    let is_forged = stage.is_refused(2, Message::Commit(Vote { signature, ..vote }));
+    is_forged && stage.config.horizon.checked() == 2
+}
+
+/// Whoever asks for one body again and again gets it once in a timeout's time.
+pub(super) fn bodies_are_sent_within_a_share() -> bool {
+    let mut stage = Stage::new(1);
+    let payload = body("one");
+    stage.propose(choice(0, 1, &payload), payload.clone());
+    let sent = |stage: &mut Stage| {
+        for _ in 0..100 {
+            stage.hear(2, Message::AskBody { digest: payload.digest() });
+        }
+        stage.take_said().iter().filter(|said| matches!(said, Message::Body(_))).count()
+    };
+    let first = sent(&mut stage);
+    stage.pass_ms(401);
+    (first, sent(&mut stage)) == (1, 1)
 }
 
 #[cfg(test)]

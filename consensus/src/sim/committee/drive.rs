@@ -6,11 +6,10 @@ use std::rc::Rc;
 use synod_types::mutant;
 
 use super::application::{Chain, Node, Waiting, Wanted};
-use super::{Envelope, Event, Packet, World};
+use super::ordering::{Lies, Ordering};
+use super::{BASE_TIMEOUT_MS, Envelope, Event, FaultOf, MessageOf, Packet, World};
 use crate::committee::{Event as Told, Job, MemberIndex, Outcome};
 use crate::effects::Effect;
-use crate::pbft::evidence::is_proof;
-use crate::pbft::{Fault as Misdeed, Message, Pbft};
 use crate::protocol::{Input, Peer, Protocol};
 use crate::replica::Replica;
 use crate::sim::ledger::Complaint;
@@ -52,7 +51,7 @@ impl<C: Chain> World<C> {
         }
     }
 
-    pub(super) fn deliver(&mut self, from: u8, to: u8, envelope: &Rc<Envelope>) {
+    pub(super) fn deliver(&mut self, from: u8, to: u8, envelope: &Rc<Envelope<C::Ordering>>) {
         let (now, at) = (self.scheduler.now(), usize::from(to));
         let paused = self.processes[at].paused_until;
         if paused > now {
@@ -72,18 +71,17 @@ impl<C: Chain> World<C> {
         }
     }
 
-    fn deliver_message(&mut self, at: usize, envelope: &Envelope, message: &Message) {
+    fn deliver_message(&mut self, at: usize, envelope: &Envelope<C::Ordering>, message: &MessageOf<C>) {
         let from = envelope.from;
-        let config = self.config(at);
-        let verdict = envelope.verdict.get_or_init(|| Pbft::check(&config, from, message.clone()));
+        let Some(config) =
+            self.processes[at].config.clone().filter(|config| C::Ordering::awaits(config, message))
+        else {
+            return;
+        };
+        let verdict = envelope.verdict.get_or_init(|| C::Ordering::check(&config, from, message.clone()));
         match verdict.clone() {
             Ok(verified) => {
-                if self.processes[at].is_honest() {
-                    self.auditor.hear(message, &self.committee);
-                    if let Message::NewView(new_view) = message {
-                        self.check_beginning(at, new_view);
-                    }
-                }
+                self.note_heard(at, message);
                 self.feed(at, Input::Message { from, message: verified });
             }
             Err(fault) => self.accused(at, from, &fault),
@@ -157,7 +155,7 @@ impl<C: Chain> World<C> {
     }
 
     /// Gives a process one input, and everybody those that follow from it.
-    pub(super) fn feed(&mut self, at: usize, input: Input<Pbft>) {
+    pub(super) fn feed(&mut self, at: usize, input: Input<C::Ordering>) {
         self.inputs.push_back((at, input));
         self.answer();
     }
@@ -196,14 +194,14 @@ impl<C: Chain> World<C> {
         }
     }
 
-    fn act(&mut self, at: usize, effect: Effect<Pbft>) {
+    fn act(&mut self, at: usize, effect: Effect<C::Ordering>) {
         match effect {
             Effect::Send { to, message } => {
-                self.note_sent(at, &message);
+                self.note_sent(at, Some(to), &message);
                 self.transmit(at, to, Packet::Protocol(message));
             }
             Effect::Broadcast(message) => {
-                self.note_sent(at, &message);
+                self.note_sent(at, None, &message);
                 self.broadcast(at, message);
             }
             Effect::Append { position, body, .. } => self.append(at, position, &body),
@@ -219,7 +217,7 @@ impl<C: Chain> World<C> {
     }
 
     /// One envelope for all: its checks are made once. A liar says something else to each.
-    fn broadcast(&mut self, at: usize, message: Message) {
+    fn broadcast(&mut self, at: usize, message: MessageOf<C>) {
         if self.processes[at].liar.is_some() {
             for member in self.committee.indexes() {
                 self.transmit(at, member.peer(), Packet::Protocol(message.clone()));
@@ -240,14 +238,14 @@ impl<C: Chain> World<C> {
     }
 
     /// Sends to every copy of a member that hears this process.
-    pub(super) fn transmit(&mut self, at: usize, to: Peer, packet: Packet) {
+    pub(super) fn transmit(&mut self, at: usize, to: Peer, packet: Packet<C::Ordering>) {
         let Some(member) = self.committee.member(to) else { return };
         let (Packet::Protocol(message), true) = (&packet, self.processes[at].liar.is_some()) else {
             return self.send_packet(at, member, packet);
         };
-        if self.is_held_back(at, message) {
+        if self.processes[at].liar.as_ref().is_some_and(|liar| liar.holds_back(message)) {
             let held = Event::Held { from: at as u8, to: member.0, message: Rc::new(message.clone()) };
-            let late = self.limits.base_timeout_ms * 7 / 10;
+            let late = BASE_TIMEOUT_MS * 7 / 10;
             return self.scheduler.schedule(self.scheduler.now().plus_ms(late), held);
         }
         let Some(liar) = &mut self.processes[at].liar else { return };
@@ -256,17 +254,11 @@ impl<C: Chain> World<C> {
         }
     }
 
-    /// A slow primary's proposals leave just inside the timeout (S-B10).
-    fn is_held_back(&self, at: usize, message: &Message) -> bool {
-        let lie = self.processes[at].liar.as_ref().and_then(super::liar::Liar::lie);
-        lie == Some(Fault::SlowPrimary) && matches!(message, Message::PrePrepare { .. })
-    }
-
-    pub(super) fn send_as_is(&mut self, at: usize, to: MemberIndex, message: &Message) {
+    pub(super) fn send_as_is(&mut self, at: usize, to: MemberIndex, message: &MessageOf<C>) {
         self.send_packet(at, to, Packet::Protocol(message.clone()));
     }
 
-    fn send_packet(&mut self, at: usize, to: MemberIndex, packet: Packet) {
+    fn send_packet(&mut self, at: usize, to: MemberIndex, packet: Packet<C::Ordering>) {
         let from = self.processes[at].member;
         if from == to {
             return;
@@ -279,13 +271,13 @@ impl<C: Chain> World<C> {
         }
     }
 
-    pub(super) fn post(&mut self, at: usize, to: usize, packet: Packet) {
+    pub(super) fn post(&mut self, at: usize, to: usize, packet: Packet<C::Ordering>) {
         let from = self.processes[at].member.peer();
         let envelope = Rc::new(Envelope { from, packet, verdict: OnceCell::new() });
         self.post_envelope(at, to, &envelope);
     }
 
-    fn post_envelope(&mut self, at: usize, to: usize, envelope: &Rc<Envelope>) {
+    fn post_envelope(&mut self, at: usize, to: usize, envelope: &Rc<Envelope<C::Ordering>>) {
         if !self.is_heard(at, to) || !self.is_heard(to, at) {
             return;
         }
@@ -352,7 +344,7 @@ impl<C: Chain> World<C> {
         let wall = self.wall(at);
         let salt = self.random.next_u64();
         let process = &mut self.processes[at];
-        let is_slow = process.liar.as_ref().and_then(super::liar::Liar::lie) == Some(Fault::SlowPrimary);
+        let is_slow = process.liar.as_ref().and_then(Lies::lie) == Some(Fault::SlowPrimary);
         let max_transactions = if is_slow { 1 } else { max_transactions };
         let wanted = Wanted { wall, salt, max_bytes, max_transactions, censors: is_slow };
         let offer = process.node.assemble(wanted);
@@ -389,10 +381,11 @@ impl<C: Chain> World<C> {
                 self.pool_changed(at);
                 self.count("proposal abandoned");
             }
+            Told::LeaderChanged { view, .. } if view <= C::Ordering::FIRST_VIEW => {}
             Told::LeaderChanged { .. } => self.count("view change"),
             Told::Caught(evidence) => {
                 self.count("liar caught");
-                if !is_proof(&evidence, &self.committee) || self.is_honest(evidence.member) {
+                if !C::Ordering::is_proof(&evidence, &self.committee) || self.is_honest(evidence.member) {
                     self.violate("A9", || format!("process {at} has worthless evidence: {evidence:?}"));
                 }
             }
@@ -405,7 +398,7 @@ impl<C: Chain> World<C> {
     }
 
     /// No honest member is ever accused of anything (A9).
-    fn accused(&mut self, at: usize, peer: Peer, fault: &Misdeed) {
+    fn accused(&mut self, at: usize, peer: Peer, fault: &FaultOf<C>) {
         self.trace.line(self.scheduler.now(), || format!("{at}: accuses {peer}: {fault}"));
         let Some(member) = self.committee.member(peer) else { return };
         // What a machine of a liar says of others is its own affair.

@@ -7,8 +7,8 @@ use synod_types::codec;
 
 use super::application::Node;
 use super::model::ModelChain;
+use super::ordering::Ordering;
 use super::{Packet, World};
-use crate::pbft::Message;
 use crate::sim::report::{Options, Timing};
 
 /// Counts what is sent.
@@ -20,22 +20,11 @@ pub(super) struct Meter {
 
 impl Meter {
     /// One message to one member.
-    pub(super) fn sent(&mut self, packet: &Packet) {
+    pub(super) fn sent<P: Ordering>(&mut self, packet: &Packet<P>) {
         let Packet::Protocol(message) = packet else { return };
-        let (messages, bytes) = self.kinds.entry(kind(message)).or_default();
+        let (messages, bytes) = self.kinds.entry(P::kind(message)).or_default();
         *messages += 1;
         *bytes += codec::encode(message).len() as u64;
-    }
-}
-
-fn kind(message: &Message) -> &'static str {
-    match message {
-        Message::PrePrepare { .. } => "pre-prepare",
-        Message::Prepare(_) => "prepare",
-        Message::Commit(_) => "commit",
-        Message::Attestation(_) => "attestation",
-        Message::ViewChange(_) | Message::NewView(_) => "view change",
-        _ => "catching up",
     }
 }
 
@@ -57,16 +46,16 @@ pub struct Figures {
 }
 
 /// Decides `blocks` payloads of at most eight small transfers among `members`, and counts.
-pub fn figures(members: usize, blocks: u64) -> Figures {
+pub fn figures<P: Ordering>(members: usize, blocks: u64) -> Figures {
     let options = Options {
         nodes: Some(members),
         byzantine: Some(0),
         timing: Some(Timing::Synchronous),
         only: Some(Vec::new()),
         blocks: u64::MAX,
-        ..Options::pbft(1)
+        ..Options::of(P::SUBJECT, 1)
     };
-    let mut world = World::<ModelChain>::new(&options);
+    let mut world = World::<ModelChain<P>>::new(&options);
     world.meter = Some(Meter::default());
     while world.violation.is_none()
         && world.processes[0].node.length() < blocks

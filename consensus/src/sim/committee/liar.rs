@@ -17,7 +17,7 @@ use crate::sim::swarm::{Fault, Swarm};
 const STALE: usize = 200;
 
 /// One lying member.
-pub(super) struct Liar {
+pub struct Liar {
     signer: Signer,
     committee: Committee,
     /// The lies that the seed allows.

@@ -1,4 +1,5 @@
-//! The world of a committee under PBFT: members, of whom some lie, clients, an observer and an auditor.
+//! The world of a committee: members, of whom some may lie, clients, an observer and a judge of the ordering
+//! ([`ordering`]; `under_pbft`, `under_paxos`, `under_zab`).
 //!
 //! The replicas and the signatures are real; what lies below them is a model ([`model`]), or the real ledger
 //! and logs that `testnet` brings ([`application`]). A run has a
@@ -20,9 +21,21 @@ mod model;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod observer;
+pub mod ordering;
+#[cfg(feature = "mutants")]
+mod paxos_drills;
+#[cfg(feature = "mutants")]
+pub mod paxos_mutants;
 mod process;
 mod sync;
 pub mod twins;
+mod under_paxos;
+mod under_pbft;
+mod under_zab;
+#[cfg(feature = "mutants")]
+pub(crate) mod zab_drills;
+#[cfg(feature = "mutants")]
+pub mod zab_mutants;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -33,26 +46,29 @@ use alloy_primitives::{B256, Bytes};
 use synod_types::{Epoch, Height, SecretKey, Slot, UnixMillis};
 
 use self::application::{Chain, Node};
-use self::auditor::Auditor;
 use self::figures::Meter;
-use self::liar::Liar;
 use self::model::ModelChain;
 use self::observer::Observer;
+use self::ordering::{Judge, Lies, Ordering};
 use self::process::Process;
 use self::twins::Script;
 use super::network::Network;
-use super::report::{Options, Report, Timing, Violation};
+use super::report::{Options, Report, Subject, Timing, Violation};
 use super::scheduler::Scheduler;
 use super::swarm::{Fault, Swarm};
 use super::trace::Trace;
 use crate::committee::{Committee, EpochRecord, FaultModel, Member, MemberIndex, Signer};
-use crate::pbft::{self, Config, Limits, Message, Pbft};
+use crate::paxos::Paxos;
+use crate::pbft::Pbft;
 use crate::protocol::{Input, Peer, Protocol, Verified};
 use crate::random::Random;
 use crate::time::Time;
+use crate::zab::Zab;
 
 /// True time at virtual time 0.
 const EPOCH_MS: u64 = 1_700_000_000_000;
+/// The machines' base timeout, which is every ordering's default.
+const BASE_TIMEOUT_MS: u64 = 400;
 /// No message takes longer once the network is healed: sixteen times the mean.
 const DELTA_MS: u64 = 320;
 /// The back-off's cap.
@@ -68,24 +84,43 @@ const EVIDENCE_MS: u64 = 10_000;
 /// Clients go on for so long after healing.
 const AFTER_MS: u64 = 2_000;
 
+/// The messages of a chain's ordering.
+type MessageOf<C> = <<C as Chain>::Ordering as Protocol>::Message;
+/// What it accuses peers of.
+type FaultOf<C> = <<C as Chain>::Ordering as Protocol>::Fault;
+
+/// A run's own bounds: small, so that runs reach them.
+#[derive(Debug, Clone)]
+pub struct Bounds {
+    timeout_cap_ms: u64,
+    in_flight: u64,
+    window: u64,
+    batch_bytes: usize,
+    batch_transactions: usize,
+    eager_bytes: u64,
+    retained_slots: u64,
+    retained_bytes: usize,
+    journal_bytes: usize,
+}
+
 /// What travels.
 #[derive(Debug)]
-enum Packet {
-    Protocol(Message),
+enum Packet<P: Protocol> {
+    Protocol(P::Message),
     AskBlocks { from: Slot },
     Blocks { from: Slot, bodies: Vec<Bytes> },
 }
 
 /// What travels, and whether it passes its checks, found once for all receivers.
-struct Envelope {
+struct Envelope<P: Protocol> {
     from: Peer,
-    packet: Packet,
-    verdict: OnceCell<Result<Verified<Message>, pbft::Fault>>,
+    packet: Packet<P>,
+    verdict: OnceCell<Result<Verified<P::Message>, P::Fault>>,
 }
 
 /// What happens in the world.
-enum Event<T> {
-    Deliver { from: u8, to: u8, envelope: Rc<Envelope> },
+enum Event<T, P: Protocol> {
+    Deliver { from: u8, to: u8, envelope: Rc<Envelope<P>> },
     Wake { process: u8, run: u32 },
     JournalSynced { process: u8, run: u32 },
     BlocksSynced { process: u8, run: u32 },
@@ -97,7 +132,7 @@ enum Event<T> {
     Chaos,
     Mend(Vec<(usize, usize)>),
     Minds,
-    Held { from: u8, to: u8, message: Rc<Message> },
+    Held { from: u8, to: u8, message: Rc<P::Message> },
     Audit,
     Round(usize),
 }
@@ -107,20 +142,20 @@ struct World<C: Chain> {
     chain: C,
     seed: u64,
     committee: Committee,
-    limits: Limits,
+    bounds: Bounds,
     random: Random,
     swarm: Swarm,
     timing: Timing,
-    scheduler: Scheduler<Event<C::Transaction>>,
+    scheduler: Scheduler<Event<C::Transaction, C::Ordering>>,
     network: Network,
     trace: Trace,
     /// Member i is process i; the twin of a lying member comes after all members.
-    processes: Vec<Process<C::Node>>,
+    processes: Vec<Process<C::Node, C::Ordering>>,
     /// Which processes hear which copy of a twin, as bits: [the original, the copy].
     twins: Option<(usize, [u64; 2])>,
-    inputs: VecDeque<(usize, Input<Pbft>)>,
+    inputs: VecDeque<(usize, Input<C::Ordering>)>,
     observer: Observer,
-    auditor: Auditor,
+    judge: <C::Ordering as Ordering>::Judge,
     coverage: BTreeMap<&'static str, u64>,
     violation: Option<Violation>,
     submitted: BTreeMap<C::Transaction, Time>,
@@ -140,7 +175,11 @@ struct World<C: Chain> {
 
 /// Runs one seed on the model.
 pub fn run(options: &Options) -> Report {
-    run_on::<ModelChain>(options)
+    match options.subject {
+        Subject::Paxos => run_on::<ModelChain<Paxos>>(options),
+        Subject::Zab => run_on::<ModelChain<Zab>>(options),
+        Subject::Pbft | Subject::Pow => run_on::<ModelChain<Pbft>>(options),
+    }
 }
 
 /// Runs one seed on some chain.
@@ -161,12 +200,12 @@ fn known_keys(members: usize) -> Vec<SecretKey> {
 }
 
 /// A committee of so many of them, on the chain of this name.
-pub(super) fn known_committee(genesis: B256, members: usize) -> (Committee, Vec<Signer>) {
+pub(super) fn known_committee<P: Ordering>(genesis: B256, members: usize) -> (Committee, Vec<Signer>) {
     let keys = known_keys(members);
     let record = EpochRecord {
         epoch: Epoch(0),
-        ordering: Pbft::NAME.to_owned(),
-        model: FaultModel::Byzantine,
+        ordering: P::NAME.to_owned(),
+        model: P::MODEL,
         base: Height(0),
         members: keys
             .iter()
@@ -174,15 +213,14 @@ pub(super) fn known_committee(genesis: B256, members: usize) -> (Committee, Vec<
             .map(|(key, index): (_, u8)| Member::new(index.to_string(), key.public()))
             .collect(),
     };
-    let committee = Committee::new(genesis, record).expect("four to sixteen distinct keys");
+    let committee = Committee::new(genesis, record).expect("a few distinct keys");
     let signers = keys.into_iter().filter_map(|key| Signer::new(&committee, key)).collect();
     (committee, signers)
 }
 
-/// Small bounds, so that runs reach them.
-fn limits(timing: Timing, transaction_bytes: usize) -> Limits {
+fn bounds(timing: Timing, transaction_bytes: usize) -> Bounds {
     let is_unbounded = matches!(timing, Timing::UnknownBound | Timing::Asynchronous);
-    Limits {
+    Bounds {
         timeout_cap_ms: if is_unbounded { u64::MAX } else { TIMEOUT_CAP_MS },
         in_flight: 6,
         window: 12,
@@ -192,32 +230,35 @@ fn limits(timing: Timing, transaction_bytes: usize) -> Limits {
         retained_slots: 6,
         retained_bytes: 250 * transaction_bytes,
         journal_bytes: 1_250 * transaction_bytes,
-        ..Limits::default()
     }
 }
 
 impl<C: Chain> World<C> {
     fn new(options: &Options) -> Self {
         let mut random = Random::new(options.seed);
-        let drawn = *random.pick(&[4, 4, 4, 5, 6, 7]).expect("not empty");
-        let count = options.nodes.unwrap_or(drawn).clamp(4, 32);
+        let is_lying = C::Ordering::MODEL == FaultModel::Byzantine;
+        let (sizes, least): (&[usize], _) =
+            if is_lying { (&[4, 4, 4, 5, 6, 7], 4) } else { (&[3, 3, 3, 5, 4, 7], 1) };
+        let drawn = *random.pick(sizes).expect("not empty");
+        let count = options.nodes.unwrap_or(drawn).clamp(least, 32);
         let timing = *random.pick(Timing::ALL).expect("not empty");
         let timing = options.timing.unwrap_or(timing);
-        let drawn = Swarm::draw(&mut random, &options.without, Fault::is_of_committees);
+        let can_happen = if is_lying { Fault::is_of_committees } else { Fault::is_of_crashes };
+        let drawn = Swarm::draw(&mut random, &options.without, can_happen);
         let drawn = options.only.as_ref().map_or(drawn, |only| Swarm::only(only));
         let swarm = if timing == Timing::Synchronous { drawn.without(chaos::OF_THE_NETWORK) } else { drawn };
         let keys: Vec<_> = known_keys(count).iter().map(SecretKey::public).collect();
         let chain = C::begin(&keys);
-        let (committee, signers) = known_committee(chain.genesis(), count);
+        let (committee, signers) = known_committee::<C::Ordering>(chain.genesis(), count);
         let liars = random.between(0, committee.faults() as u64) as usize;
-        let liars = options.byzantine.unwrap_or(liars).min(count);
+        let liars = if is_lying { options.byzantine.unwrap_or(liars).min(count) } else { 0 };
         let network = Network::new(count + 1, &swarm, &mut random);
         let mut world = Self {
-            limits: limits(timing, C::TRANSACTION_BYTES),
+            bounds: bounds(timing, C::TRANSACTION_BYTES),
             chain,
             seed: options.seed,
             observer: Observer::default(),
-            auditor: Auditor::default(),
+            judge: Default::default(),
             committee,
             swarm,
             timing,
@@ -252,7 +293,7 @@ impl<C: Chain> World<C> {
         let slow = self.swarm.has(Fault::SlowDisk);
         for (index, signer) in signers.iter().enumerate() {
             let liar = lying.contains(&index);
-            let liar = liar.then(|| self.liar(signer, &self.swarm));
+            let liar = liar.then(|| self.liar(signer, &self.swarm)).flatten();
             let sync_us =
                 if slow { self.random.between(5_000, 300_000) } else { self.random.between(100, 4_000) };
             let node = self.chain.open(self.seed << 8 | index as u64);
@@ -264,7 +305,7 @@ impl<C: Chain> World<C> {
                 let signer = signers[first].clone();
                 let honest = self.liar(&signer, &Swarm::only(&[]));
                 let node = self.chain.open(self.seed << 8 | twin as u64);
-                let process = Process::new(signer, Some(honest), node, 1_000);
+                let process = Process::new(signer, honest, node, 1_000);
                 if twin == first { self.processes[first] = process } else { self.processes.push(process) }
             }
             self.twins = Some((first, [u64::MAX; 2]));
@@ -280,17 +321,13 @@ impl<C: Chain> World<C> {
         self.scheduler.schedule(now.plus_ms(5), Event::Submit);
     }
 
-    fn liar(&self, signer: &Signer, swarm: &Swarm) -> Liar {
-        Liar::new(signer.clone(), self.committee.clone(), swarm, C::double)
+    fn liar(&self, signer: &Signer, swarm: &Swarm) -> Option<<C::Ordering as Ordering>::Liar> {
+        Lies::new(signer.clone(), self.committee.clone(), swarm, C::double)
     }
 
-    fn config(&self, process: usize) -> Config {
-        Config {
-            committee: self.committee.clone(),
-            signer: self.processes[process].signer.clone(),
-            validity: self.chain.validity(),
-            limits: self.limits.clone(),
-        }
+    fn config(&self, process: usize) -> <C::Ordering as Protocol>::Config {
+        let (committee, signer) = (self.committee.clone(), self.processes[process].signer.clone());
+        C::Ordering::config(committee, signer, self.chain.validity(), &self.bounds)
     }
 
     fn run(&mut self) {
@@ -311,7 +348,7 @@ impl<C: Chain> World<C> {
         self.is_over || broken_ms.is_some_and(|at_ms| self.scheduler.now().0 / 1000 >= at_ms + wait_ms)
     }
 
-    fn handle(&mut self, event: Event<C::Transaction>) {
+    fn handle(&mut self, event: Event<C::Transaction, C::Ordering>) {
         match event {
             Event::Deliver { from, to, envelope } => self.deliver(from, to, &envelope),
             Event::Wake { process, run } => self.wake(process, run),
@@ -330,7 +367,7 @@ impl<C: Chain> World<C> {
             Event::Mend(directions) => self.mend(&directions),
             Event::Minds => self.change_minds(),
             Event::Held { from, to, message } => {
-                self.post(from.into(), to.into(), Packet::Protocol(Message::clone(&message)));
+                self.post(from.into(), to.into(), Packet::Protocol(MessageOf::<C>::clone(&message)));
             }
             Event::Audit => self.audit(),
             Event::Round(round) => self.begin_round(round),
@@ -369,8 +406,9 @@ impl<C: Chain> World<C> {
     }
 
     fn report(mut self, options: &Options) -> Report {
-        if let Some(violation) = self.violation.as_mut().filter(|_| !self.auditor.named.is_empty()) {
-            let named: Vec<String> = self.auditor.named.iter().map(ToString::to_string).collect();
+        let named = self.judge.named();
+        if let Some(violation) = self.violation.as_mut().filter(|_| !named.is_empty()) {
+            let named: Vec<String> = named.iter().map(ToString::to_string).collect();
             violation.message += &format!("; evidence proves that these members lied: {}", named.join(", "));
             self.coverage.insert("members proven to lie", named.len() as u64);
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,9 +12,9 @@ use synod_types::{BlockHash, PublicKey, UnixMillis};
 use super::application::{Chain, Node, Waiting, Wanted};
 use super::books::Books;
 use super::ledger::{ACCOUNTS, ModelLedger, ModelValidity, TRANSFER, Transfer, payload, transfers};
+use super::ordering::Ordering;
 use crate::committee::{Certificate, History, Payload, Validity};
 use crate::journal::{Durable, Frame};
-use crate::pbft::Record;
 use crate::random::Random;
 use crate::sim::journal::ModelJournal;
 use crate::sim::ledger::Complaint;
@@ -23,7 +24,8 @@ use crate::time::Time;
 pub(super) const GENESIS: B256 = B256::repeat_byte(5);
 
 /// The chain of a run on the model.
-pub(super) struct ModelChain {
+pub(super) struct ModelChain<P> {
+    ordering: PhantomData<P>,
     books: Rc<RefCell<Books>>,
     /// Each sender's next nonce.
     nonces: [u32; ACCOUNTS],
@@ -31,10 +33,10 @@ pub(super) struct ModelChain {
 
 /// One member's node.
 #[derive(Clone)]
-pub(super) struct ModelNode {
+pub(super) struct ModelNode<R> {
     books: Rc<RefCell<Books>>,
     ledger: ModelLedger,
-    journal: ModelJournal<Record>,
+    journal: ModelJournal<R>,
     /// Transactions that are not in a block here, and since when.
     pool: BTreeMap<Transfer, Time>,
     /// Those that are in a proposal of its own.
@@ -44,13 +46,14 @@ pub(super) struct ModelNode {
     complaint: Option<Complaint>,
 }
 
-impl Chain for ModelChain {
-    type Node = ModelNode;
+impl<P: Ordering> Chain for ModelChain<P> {
+    type Node = ModelNode<P::Record>;
+    type Ordering = P;
     type Transaction = Transfer;
     const TRANSACTION_BYTES: usize = TRANSFER;
 
     fn begin(_: &[PublicKey]) -> Self {
-        Self { books: Rc::default(), nonces: [0; ACCOUNTS] }
+        Self { ordering: PhantomData, books: Rc::default(), nonces: [0; ACCOUNTS] }
     }
 
     fn genesis(&self) -> B256 {
@@ -61,7 +64,7 @@ impl Chain for ModelChain {
         Arc::new(ModelValidity)
     }
 
-    fn open(&self, _: u64) -> ModelNode {
+    fn open(&self, _: u64) -> ModelNode<P::Record> {
         ModelNode {
             books: Rc::clone(&self.books),
             ledger: ModelLedger::default(),
@@ -73,7 +76,7 @@ impl Chain for ModelChain {
         }
     }
 
-    fn wish(&mut self, _: &[&ModelNode], _: Time, random: &mut Random) -> Option<Transfer> {
+    fn wish(&mut self, _: &[&ModelNode<P::Record>], _: Time, random: &mut Random) -> Option<Transfer> {
         let from = random.below(ACCOUNTS as u64) as u8;
         let to = random.below(ACCOUNTS as u64) as u8;
         let nonce = self.nonces[usize::from(from)];
@@ -91,7 +94,7 @@ impl Chain for ModelChain {
     }
 }
 
-impl ModelNode {
+impl<R> ModelNode<R> {
     /// The transactions that a block could take now: round robin over senders, each one's by nonce (PBFT-19).
     fn executable(&self) -> Vec<(Transfer, Time)> {
         let mut next = self.ledger.state().nonces;
@@ -127,10 +130,11 @@ impl ModelNode {
     }
 }
 
-impl Node for ModelNode {
+impl<R: Clone> Node for ModelNode<R> {
     type Transaction = Transfer;
+    type Record = R;
 
-    fn records(&self) -> Vec<Record> {
+    fn records(&self) -> Vec<R> {
         self.journal.records()
     }
 
@@ -138,7 +142,7 @@ impl Node for ModelNode {
         Durable::proven_by(&self.journal)
     }
 
-    fn write(&mut self, frame: Frame<Record>) {
+    fn write(&mut self, frame: Frame<R>) {
         self.journal.write(frame);
     }
 

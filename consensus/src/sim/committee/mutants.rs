@@ -47,7 +47,32 @@ pub const MUTANTS: &[Mutant] = &[
         "GEN-13",
         the_last_copy_of_a_body_is_kept
     ),
+    drilled!(
+        "gen-13-body-was-journalled",
+        "a body that was left out of a journal that began anew counts as written",
+        "GEN-13",
+        a_body_left_out_is_written_again
+    ),
+    drilled!(
+        "demand-newer-word-lost",
+        "what a pool gave is taken off a newer word of what waits in it",
+        "GEN-8",
+        a_word_of_the_pool_stands
+    ),
     drilled!("cry-4-no-epoch", "signed bytes do not name the epoch", "CRY-4", epochs_are_told_apart),
+    drilled!("read-of-fewer", "fewer than a quorum's words lead a read", "A3", reads_hear_a_quorum),
+    drilled!(
+        "read-of-a-learner",
+        "who lost its memory has a word in where reads go",
+        "GEN-3",
+        reads_hear_only_those_who_vote
+    ),
+    drilled!(
+        "read-of-another-epoch",
+        "members of another epoch have a word in where reads go",
+        "A3",
+        reads_hear_only_their_own_epoch
+    ),
     running("sto-1-ack-before-sync", "a block counts as executed before its sync"),
     drilled!(
         "pbft-1-quorum-2f+1",
@@ -137,6 +162,24 @@ pub const MUTANTS: &[Mutant] = &[
         "votes are believed without their signatures",
         "PBFT-16",
         votes_are_signed
+    ),
+    drilled!(
+        "pbft-17-window-last",
+        "signatures are checked of votes that come to nothing",
+        "PBFT-17",
+        what_comes_to_nothing_costs_nothing
+    ),
+    drilled!(
+        "pbft-17-duplicates-last",
+        "a vote's signature is checked each time that it comes",
+        "PBFT-17",
+        a_repeated_vote_costs_nothing
+    ),
+    drilled!(
+        "pbft-17-serve-all",
+        "a body is sent as often as it is asked for",
+        "PBFT-17",
+        bodies_are_sent_within_a_share
     ),
     drilled!(
         "pbft-18-patient",

@@ -1,6 +1,7 @@
 //! The observer: what each honest member owes, judged at every step.
 //!
-//! - A1: one block at each slot at all honest members, ever; one choice committed to in each view and slot.
+//! - A1: one block at each slot at all honest members, ever; what each ordering promises of its votes
+//!   ([`super::ordering::Judge`]).
 //! - A2: an independent re-execution of what was submitted finds the same state; A4: no money appears or goes
 //!   (each node judges these with its chain's second bookkeeping).
 //! - A5: what was certified stays. A7: nothing grows beyond its bound.
@@ -10,15 +11,13 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::B256;
 use synod_types::{BlockHash, Slot};
 
 use super::application::{Chain, Node};
-use super::process::Sent;
-use super::{AFTER_MS, AUDIT_MS, DELTA_MS, Event, SAFETY_MS, TIMEOUT_CAP_MS, World};
+use super::ordering::{Broken, Judge, Ordering};
+use super::{AFTER_MS, AUDIT_MS, DELTA_MS, Event, MessageOf, SAFETY_MS, TIMEOUT_CAP_MS, World};
 use crate::committee::Certificate;
-use crate::pbft::messages::{Choice, NewView, View};
-use crate::pbft::{Message, Pbft};
+use crate::protocol::Peer;
 use crate::random::Random;
 use crate::replica::Replica;
 use crate::sim::ledger::Complaint;
@@ -33,8 +32,6 @@ pub(super) struct Observer {
     certified: BTreeMap<u64, BlockHash>,
     /// Since when everything that was submitted is executed.
     done_since: Option<Time>,
-    /// What honest members committed to.
-    committed: BTreeMap<(View, Slot), Option<B256>>,
 }
 
 impl<C: Chain> World<C> {
@@ -73,63 +70,28 @@ impl<C: Chain> World<C> {
         }
     }
 
-    /// What an honest member says is remembered, and committed choices never differ.
-    pub(super) fn note_sent(&mut self, at: usize, message: &Message) {
-        if !self.processes[at].is_honest() {
-            return;
+    /// What an honest member says is remembered, and judged.
+    pub(super) fn note_sent(&mut self, at: usize, to: Option<Peer>, message: &MessageOf<C>) {
+        let process = &mut self.processes[at];
+        let Some(replica) = process.replica.as_ref().filter(|_| process.liar.is_none()) else { return };
+        if let Some(known) = C::Ordering::attested(message) {
+            process.attested.insert(known.statement.position.slot, known.statement.block_hash);
         }
-        if let Message::PrePrepare { vote, .. } | Message::Prepare(vote) | Message::Commit(vote) = message {
-            let replica = self.processes[at].replica.as_ref();
-            let is_bodiless = replica.is_some_and(|replica| !replica.protocol().stands_on_body(vote.choice));
-            if is_bodiless {
-                let choice = vote.choice;
-                self.violate("A10", || format!("process {at} voted for {choice:?} without its body"));
-            }
+        let broken = self.judge.said(replica.protocol(), &mut process.sent, to, message, &self.committee);
+        self.accuse_of(at, broken);
+    }
+
+    /// What an honest member takes in is judged, too.
+    pub(super) fn note_heard(&mut self, at: usize, message: &MessageOf<C>) {
+        if self.processes[at].is_honest() {
+            let broken = self.judge.heard(message, &self.committee);
+            self.accuse_of(at, broken);
         }
-        if let Message::Prepare(vote) = message
-            && vote.choice.view.primary(&self.committee) == vote.member
-        {
-            self.violate("A1", || format!("process {at} prepares its own proposal"));
-        }
-        if let Message::NewView(new_view) = message {
-            self.check_beginning(at, new_view);
-        }
-        if let Message::PrePrepare { vote, .. } | Message::Prepare(vote) | Message::Commit(vote) = message {
-            let sent = &mut self.processes[at].sent;
-            let (view, left) = (vote.choice.view, sent.view);
-            sent.view = left.max(view);
-            if view < left {
-                self.violate("A10", || {
-                    format!("process {at} votes in view {view} and had gone on to {left}")
-                });
-            }
-        }
-        let sent = &mut self.processes[at].sent;
-        let raise = |map: &mut BTreeMap<Slot, Choice>, choice: Choice| {
-            let known = map.entry(choice.slot).or_insert(choice);
-            if choice.view >= known.view {
-                *known = choice;
-            }
-        };
-        match message {
-            Message::PrePrepare { vote, .. } | Message::Prepare(vote) => {
-                raise(&mut sent.accepted, vote.choice);
-            }
-            Message::Commit(vote) => {
-                raise(&mut sent.committed, vote.choice);
-                let Choice { view, slot, digest } = vote.choice;
-                let known = *self.observer.committed.entry((view, slot)).or_insert(digest);
-                if known != digest {
-                    self.violate("A1", || {
-                        format!("honest members committed to two choices in view {view}, slot {slot}")
-                    });
-                }
-            }
-            Message::ViewChange(change) => sent.view = sent.view.max(change.view()),
-            Message::Attestation(known) => {
-                sent.attested.insert(known.statement.position.slot, known.statement.block_hash);
-            }
-            _ => {}
+    }
+
+    fn accuse_of(&mut self, at: usize, broken: Broken) {
+        for (oracle, message) in broken {
+            self.violate(oracle, || format!("process {at}: {message}"));
         }
     }
 
@@ -140,7 +102,8 @@ impl<C: Chain> World<C> {
         if process.signer.is_none() {
             return;
         }
-        if let Some(lost) = lost_promise(replica.protocol(), &process.node, &process.sent) {
+        if let Some(lost) = lost_promise(replica.protocol(), &process.node, &process.sent, &process.attested)
+        {
             self.violate("A10", || format!("process {at} forgot {lost}"));
         }
     }
@@ -156,36 +119,14 @@ impl<C: Chain> World<C> {
         let complaint = left.complaint();
         let (proof, records, history) = (left.proof(), left.records(), left.history());
         let (now, wall) = (self.scheduler.now(), self.wall(at));
-        let replica = Replica::<Pbft>::recover(self.config(at), records, history, &proof, 0, now, wall);
+        let replica =
+            Replica::<C::Ordering>::recover(self.config(at), records, history, &proof, 0, now, wall);
         if let Some(Complaint { oracle, message }) = complaint {
             self.violate(oracle, || format!("process {at} after a power cut: {message}"));
         }
-        if let Some(lost) = lost_promise(replica.protocol(), &left, &self.processes[at].sent) {
+        let process = &self.processes[at];
+        if let Some(lost) = lost_promise(replica.protocol(), &left, &process.sent, &process.attested) {
             self.violate("A10", || format!("process {at} would forget {lost} in a power cut"));
-        }
-    }
-
-    /// What an honest member takes for the beginning of a view follows from its view changes, by the
-    /// observer's own reckoning (PBFT-8).
-    pub(super) fn check_beginning(&mut self, at: usize, new_view: &NewView) {
-        let changes = &new_view.view_changes;
-        let low = changes.iter().filter_map(|change| change.content.stable.as_ref());
-        let low = low.map(|certificate| certificate.slot().0).max().unwrap_or(0);
-        let mut best: BTreeMap<u64, (View, Option<B256>)> = BTreeMap::new();
-        for prepared in changes.iter().flat_map(|change| &change.content.prepared) {
-            let Choice { view, slot, digest } = prepared.choice();
-            let known = best.entry(slot.0).or_insert((view, digest));
-            if view > known.0 {
-                *known = (view, digest);
-            }
-        }
-        let high = best.keys().copied().max().unwrap_or(0).max(low);
-        let expected = (low + 1..=high).map(|slot| (slot, best.get(&slot).and_then(|(_, digest)| *digest)));
-        let found = new_view.pre_prepares.iter().map(|vote| (vote.choice.slot.0, vote.choice.digest));
-        if !expected.eq(found) {
-            self.violate("A1", || {
-                format!("process {at} begins view {} with other proposals than follow", new_view.view)
-            });
         }
     }
 
@@ -197,10 +138,10 @@ impl<C: Chain> World<C> {
             self.check_bounds(at);
         }
         self.imagine_power_cut((now.0 / 1000 / AUDIT_MS) as usize % self.processes.len());
-        if self.auditor.worthless > 0 {
+        if self.judge.worthless() > 0 {
             self.violate("A9", || "evidence does not hold when a stranger checks it".to_owned());
         }
-        if let Some(named) = self.auditor.named.iter().copied().find(|member| self.is_honest(*member)) {
+        if let Some(named) = self.judge.named().into_iter().find(|member| self.is_honest(*member)) {
             self.violate("A9", || format!("the honest member {named} is named a liar"));
         }
         match self.healed_at {
@@ -218,7 +159,7 @@ impl<C: Chain> World<C> {
         if patience > 1 && is_led_honestly() && self.random.chance(50_000) {
             self.isolate_primary();
         }
-        // Where no bound ever holds nothing heals, and a slow run goes on until it has something to say.
+        // Where no bound ever holds a slow run goes on until it has something to say, and heals if that never comes.
         let is_slow = self.timing == Timing::Asynchronous && self.observer.chain.len() < 20;
         let is_long = now.0 / 1000 >= if is_slow { 8 * SAFETY_MS } else { SAFETY_MS };
         let has_changed = self.coverage.contains_key("view change");
@@ -226,7 +167,8 @@ impl<C: Chain> World<C> {
             return self.isolate_primary();
         }
         if (height >= self.target_blocks && has_changed) || is_long {
-            if self.timing == Timing::Asynchronous || self.is_beyond_budget() {
+            let has_said = self.timing == Timing::Asynchronous && has_changed && !is_slow;
+            if has_said || self.is_beyond_budget() {
                 self.is_over = true;
                 return;
             }
@@ -246,16 +188,18 @@ impl<C: Chain> World<C> {
 
     /// A6: (f+1)·T_cap + 8Δ. Where the bound on delays is unknown the timeout doubles until it is long
     /// enough, which takes as long as all doublings together.
-    fn bound_ms(&self) -> u64 {
+    fn bound_ms(&self, healed: Time) -> u64 {
         let faults = self.committee.faults() as u64;
         match self.timing {
+            // A timeout that doubled all the time is as long as all that passed.
+            Timing::Asynchronous => (faults + 2) * (healed.0 / 1000).max(TIMEOUT_CAP_MS),
             Timing::UnknownBound => (faults + 2) * 64 * super::chaos::SLOW_DELTA_MS,
             _ => (faults + 1) * TIMEOUT_CAP_MS + 8 * DELTA_MS,
         }
     }
 
     fn demand_progress(&mut self, now: Time, healed: Time) {
-        let bound = self.bound_ms();
+        let bound = self.bound_ms(healed);
         let (mut is_done, mut late) = (true, None);
         for at in self.core.clone() {
             for (transaction, since) in &self.submitted {
@@ -304,8 +248,8 @@ impl<C: Chain> World<C> {
 
     fn check_bounds(&mut self, at: usize) {
         let Some(replica) = &self.processes[at].replica else { return };
-        let [slots, bodies, wanted, attested] = replica.protocol().sizes();
-        let limits = &self.limits;
+        let [slots, bodies, wanted, attested] = Ordering::sizes(replica.protocol());
+        let limits = &self.bounds;
         let all = (3 * limits.window + limits.retained_slots + 32) as usize;
         let bounds = [
             ("slots", slots, all),
@@ -320,28 +264,15 @@ impl<C: Chain> World<C> {
 }
 
 /// Something that was said, and that this memory and this log do not justify.
-fn lost_promise<N: Node>(machine: &Pbft, node: &N, sent: &Sent) -> Option<String> {
-    let kept = machine.promises();
-    let stands = |known: Option<&Choice>, said: &Choice| {
-        known.is_some_and(|known| known.view > said.view || known == said)
-    };
-    for (slot, said) in sent.accepted.iter().filter(|(slot, _)| **slot > kept.settled) {
-        if !stands(kept.accepted.get(slot), said) {
-            return Some(format!("its vote for {said:?}"));
-        }
-        if !machine.has_body(*said) {
-            return Some(format!("the body of {said:?}"));
-        }
-    }
-    for (slot, said) in sent.committed.iter().filter(|(slot, _)| **slot > kept.settled) {
-        if !stands(kept.prepared.get(slot), said) {
-            return Some(format!("its commit to {said:?}"));
-        }
-    }
-    if sent.view > kept.view {
-        return Some(format!("that it had gone on to view {}", sent.view));
-    }
+fn lost_promise<N: Node, P: Ordering>(
+    machine: &P,
+    node: &N,
+    sent: &P::Sent,
+    attested: &BTreeMap<Slot, BlockHash>,
+) -> Option<String> {
     let is_lost = |slot: &Slot, hash: &BlockHash| node.hash_at(slot.0) != Some(*hash);
-    let lost = sent.attested.iter().find(|(slot, hash)| is_lost(slot, hash));
-    lost.map(|(slot, _)| format!("the attested block of slot {slot}"))
+    machine.lost_promise(sent).or_else(|| {
+        let lost = attested.iter().find(|(slot, hash)| is_lost(slot, hash));
+        lost.map(|(slot, _)| format!("the attested block of slot {slot}"))
+    })
 }

@@ -5,37 +5,22 @@ use std::collections::{BTreeMap, VecDeque};
 use synod_types::{BlockHash, Position, Slot, UnixMillis};
 
 use super::application::Node;
-use super::liar::Liar;
+use super::ordering::Ordering;
 use super::sync::Fetching;
 use crate::committee::{MemberIndex, Signer};
-use crate::pbft::messages::Choice;
-use crate::pbft::{Config, Pbft, View};
 use crate::random::Random;
 use crate::replica::Replica;
 use crate::time::Time;
 
-/// What the process has said, and must remember (A10).
-#[derive(Debug, Default)]
-pub(super) struct Sent {
-    /// The choice of the highest view that it pre-prepared or prepared, by slot.
-    pub(super) accepted: BTreeMap<Slot, Choice>,
-    /// The same of commits.
-    pub(super) committed: BTreeMap<Slot, Choice>,
-    /// The highest view that it left for, or voted in.
-    pub(super) view: View,
-    /// The blocks that it attested.
-    pub(super) attested: BTreeMap<Slot, BlockHash>,
-}
-
 /// One process.
-pub(super) struct Process<N> {
+pub(super) struct Process<N, P: Ordering> {
     pub(super) member: MemberIndex,
     /// `None` for a member that lost its disk: it follows and does not vote.
     pub(super) signer: Option<Signer>,
     /// What it does to its messages, when it lies.
-    pub(super) liar: Option<Liar>,
+    pub(super) liar: Option<P::Liar>,
     /// `None` while it is down.
-    pub(super) replica: Option<Replica<Pbft>>,
+    pub(super) replica: Option<Replica<P>>,
     pub(super) node: N,
     /// Milliseconds ahead of true time.
     pub(super) clock_ms: i64,
@@ -48,11 +33,16 @@ pub(super) struct Process<N> {
     pub(super) written: VecDeque<(Position, BlockHash)>,
     pub(super) syncing: Option<usize>,
     pub(super) fetching: Option<Fetching>,
-    pub(super) sent: Sent,
+    /// What it has said, and must remember (A10).
+    pub(super) sent: P::Sent,
+    /// The blocks that it attested.
+    pub(super) attested: BTreeMap<Slot, BlockHash>,
+    /// Of its last start.
+    pub(super) config: Option<P::Config>,
 }
 
-impl<N: Node> Process<N> {
-    pub(super) fn new(signer: Signer, liar: Option<Liar>, node: N, sync_us: u64) -> Self {
+impl<N: Node<Record = P::Record>, P: Ordering> Process<N, P> {
+    pub(super) fn new(signer: Signer, liar: Option<P::Liar>, node: N, sync_us: u64) -> Self {
         Self {
             member: signer.index(),
             signer: Some(signer),
@@ -67,7 +57,9 @@ impl<N: Node> Process<N> {
             written: VecDeque::new(),
             syncing: None,
             fetching: None,
-            sent: Sent::default(),
+            sent: P::Sent::default(),
+            attested: BTreeMap::new(),
+            config: None,
         }
     }
 
@@ -75,11 +67,12 @@ impl<N: Node> Process<N> {
         self.liar.is_none()
     }
 
-    pub(super) fn start(&mut self, config: Config, seed: u64, now: Time, wall: UnixMillis) {
+    pub(super) fn start(&mut self, config: P::Config, seed: u64, now: Time, wall: UnixMillis) {
         let (proof, records) = (self.node.proof(), self.node.records());
         self.run += 1;
         self.wake = None;
         let history = self.node.history();
+        self.config = Some(config.clone());
         self.replica = Some(Replica::recover(config, records, history, &proof, seed, now, wall));
     }
 

@@ -5,6 +5,7 @@ use alloy_primitives::Bytes;
 use synod_types::Slot;
 
 use super::application::{Chain, Node};
+use super::ordering::Lies;
 use super::{Event, Packet, World};
 use crate::committee::{Certificate, Outcome};
 use crate::protocol::{Input, Peer};

@@ -9,6 +9,7 @@
 use super::application::Chain;
 use super::model::ModelChain;
 use super::{World, known_committee};
+use crate::pbft::Pbft;
 use crate::sim::report::{Options, Report, Timing};
 use crate::sim::scheduler::Scheduler;
 
@@ -48,7 +49,7 @@ pub fn run_case(case: u64) -> Report {
         only: Some(Vec::new()),
         ..Options::pbft(case)
     };
-    let mut world = World::<ModelChain>::scripted(&options, member, script);
+    let mut world = World::<ModelChain<Pbft>>::scripted(&options, member, script);
     world.run();
     let mut report = world.report(&options);
     report.command = format!("synod sim --protocol pbft --twins --case {case}");
@@ -63,7 +64,7 @@ impl<C: Chain> World<C> {
         world.script = Some(script);
         world.swarm = crate::sim::Swarm::only(&[crate::sim::Fault::Twins]);
         world.network.slow_down(MEAN_US);
-        let (_, signers) = known_committee(world.chain.genesis(), MEMBERS);
+        let (_, signers) = known_committee::<Pbft>(world.chain.genesis(), MEMBERS);
         world.populate(&signers, &[member]);
         for process in &mut world.processes {
             process.sync_us = 100;

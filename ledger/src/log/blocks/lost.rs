@@ -9,6 +9,9 @@
 //!
 //! **As a copy.** A lost frame may have held a block that left the chain at once, which no peer has. Then the
 //! chain is written anew into another folder, block by block, and what had left it is given up.
+//!
+//! **As a shorter copy.** Under a committee nothing leaves the chain, and whatever stands behind the damage comes
+//! back by certificate as to a node that was away. There only the chain below the damage is copied.
 
 use std::collections::BTreeMap;
 
@@ -74,8 +77,33 @@ impl<D: Disk> DamagedBlockLog<D> {
         options: LogOptions,
         fetched: &FetchedBlocks,
     ) -> Result<(), BlockLogError> {
+        self.copy_down_from(self.tip(), into, options, fetched)
+    }
+
+    /// Writes the chain as it was before the first damage into an empty folder, and tells where it ends: `None`
+    /// when no block stands before the damage.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn copy_before_damage<T: Disk>(
+        &self,
+        into: T,
+        options: LogOptions,
+    ) -> Result<Option<Tip>, BlockLogError> {
+        let end = self.lost().first().map_or(self.tip(), |lost| lost.after);
+        self.copy_down_from(end, into, options, &FetchedBlocks::new())?;
+        Ok(end)
+    }
+
+    fn copy_down_from<T: Disk>(
+        &self,
+        end: Option<Tip>,
+        into: T,
+        options: LogOptions,
+        fetched: &FetchedBlocks,
+    ) -> Result<(), BlockLogError> {
         let mut chain = Vec::new();
-        let mut at = self.tip();
+        let mut at = end;
         while let Some(tip) = at.filter(|tip| !self.is_base(*tip)) {
             chain.push(tip);
             at = Some(self.below(tip, fetched).ok_or(BlockLogError::StillLost { height: tip.height })?);

@@ -20,7 +20,7 @@ pub use damaged::{DamagedBlockLog, LostBlocks};
 pub use error::BlockLogError;
 pub use lost::{Fetched, FetchedBlocks};
 pub use record::{Record, Tip};
-pub use replace::{begin_copy, finish_replacement, forget_replaced, replace_by_copy};
+pub use replace::{begin_copy, finish_replacement, forget_replaced, replace_by_copy, replaced_log};
 
 use synod_types::{BlockHash, Height};
 
@@ -253,6 +253,33 @@ impl<D: Disk> BlockLog<D> {
             self.view.trim_below(floor);
         }
         Ok(self.heights().start)
+    }
+
+    /// The block below the first one of the chain that the log holds: genesis, or a snapshot's; `None` before the
+    /// first block.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn base(&self) -> Result<Option<Tip>, BlockLogError> {
+        let Some(tip) = self.tip() else { return Ok(None) };
+        let first = self.heights().start;
+        if tip.height.next() == Some(first) {
+            return Ok(Some(tip));
+        }
+        let parent = self.block_at(first)?.parent;
+        Ok(first.0.checked_sub(1).map(|below| Tip { height: Height(below), hash: parent }))
+    }
+
+    /// Trims whole segments from before the chain began at a snapshot, which must be durable (GEN-13).
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn trim_to_base(&mut self) -> Result<(), BlockLogError> {
+        if let Some(frame) = self.view.restarted() {
+            let floor = self.frames.trim_below(frame)?;
+            self.view.trim_below(floor);
+        }
+        Ok(())
     }
 
     /// One step of preparing the next segment, for idle moments; true while there is more to do.

@@ -4,7 +4,7 @@
 //! The copy is written under a name of its own, and its name is durable before anything else moves. Then the
 //! damaged log steps aside and the copy takes its name. A crash before that leaves the damaged log, which is
 //! repaired again; a crash between the two moves leaves a whole copy and no log, and the next start ends the
-//! move. The damaged log is kept aside until the new one was opened and found whole; then it goes.
+//! move. The damaged log is kept aside until the new one was opened and found to have all that it had; then it goes.
 
 use super::BlockLogError;
 use crate::disk::Folders;
@@ -46,7 +46,16 @@ pub fn finish_replacement<F: Folders>(home: &F, log: &str) -> Result<(), BlockLo
     Ok(home.sync()?)
 }
 
-/// Removes the log that a copy took the place of: to be called when the log was opened and is whole.
+/// The folder in which the log that a copy took the place of stands aside, if there is one.
+///
+/// # Errors
+/// The disk's.
+pub fn replaced_log<F: Folders>(home: &F, log: &str) -> Result<Option<String>, BlockLogError> {
+    Ok(home.holds(&aside_of(log))?.then(|| aside_of(log)))
+}
+
+/// Removes the log that a copy took the place of: to be called when the log was opened, is whole, and has all that
+/// the other had of the chain.
 ///
 /// # Errors
 /// The disk's.

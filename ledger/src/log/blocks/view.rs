@@ -11,6 +11,8 @@ use synod_types::{BlockHash, Height};
 pub(super) struct View {
     index: BlockIndex,
     tip: Option<Tip>,
+    /// The frame in which the chain last began at a snapshot.
+    restarted: Option<FrameNumber>,
 }
 
 impl View {
@@ -20,6 +22,10 @@ impl View {
 
     pub(super) fn index(&self) -> &BlockIndex {
         &self.index
+    }
+
+    pub(super) fn restarted(&self) -> Option<FrameNumber> {
+        self.restarted
     }
 
     /// Applies a frame's records. Boot and commit both come through here, so that they cannot differ.
@@ -68,6 +74,7 @@ impl View {
                 // Clear by leaving the chain's range first: the new base may lie inside it on another branch.
                 self.index.rewind_to(0);
                 self.index.rewind_to(next_height(*from)?);
+                self.restarted = Some(frame);
             }
         }
         self.tip = Some(record.tip());

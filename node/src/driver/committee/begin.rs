@@ -7,8 +7,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use synod_consensus::agreement::{Agreement, Config};
 use synod_consensus::committee::{Certificate, Committee, History};
-use synod_consensus::pbft::{Config, Limits, Pbft};
 use synod_consensus::{Durable, Replica};
 use synod_types::committee::EpochRecord;
 use synod_types::{B256, BlockHash, Genesis, Height, SecretKey, Slot};
@@ -27,7 +27,7 @@ use crate::driver::start::{NodeError, random};
 /// What an epoch begins with.
 pub(super) struct Begun {
     pub(super) config: Config,
-    pub(super) replica: Replica<Pbft>,
+    pub(super) replica: Replica<Agreement>,
     pub(super) memory: Memory,
 }
 
@@ -59,7 +59,7 @@ impl Beginner {
         if head.commitment.next_committee == B256::ZERO {
             return Ok((self.committee(next)?, false));
         }
-        let ended = reader.record_before(&next)?.ok_or_else(none)?;
+        let ended = self.epochs.record_before(&next).ok_or_else(none)?;
         let ended = self.committee(ended)?;
         let proof = self.epochs.certificate_at(head.height());
         match proof.filter(|proof| proof.verify(&ended).is_ok()) {
@@ -72,15 +72,8 @@ impl Beginner {
     pub(super) fn begin(&self, committee: &Committee, has_ended: bool) -> Result<Begun, NodeError> {
         let Opened { memory, records, signer } =
             Memory::open(&self.folder, self.sync, committee, self.validator.as_ref())?;
-        let limits = Limits {
-            batch_bytes: Limits::default().batch_bytes.min(self.genesis.limits.block_bytes as usize),
-            batch_transactions: Limits::default()
-                .batch_transactions
-                .min(self.genesis.limits.block_transactions as usize),
-            ..Limits::default()
-        };
         let validity = Payloads { door: Arc::clone(&self.door), limits: self.genesis.limits.clone() };
-        let config = Config { committee: committee.clone(), signer, validity: Arc::new(validity), limits };
+        let config = Config::new(committee.clone(), signer, Arc::new(validity), &self.genesis.limits)?;
         let replica = Replica::recover(
             config.clone(),
             records,
@@ -113,7 +106,7 @@ impl Beginner {
     }
 
     /// What the ordering thread asks after each step: whether the next epoch begins.
-    pub(super) fn successor(self, now: Now, writer: Writer) -> Successor<Pbft, Memory> {
+    pub(super) fn successor(self, now: Now, writer: Writer) -> Successor<Agreement, Memory> {
         let beginner = Arc::new(self);
         Box::new(move |replica| {
             let certificate = replica.protocol().end_certificate()?.clone();
@@ -127,7 +120,7 @@ impl Beginner {
         certificate: &Certificate,
         now: &Now,
         writer: &Writer,
-    ) -> Result<Next<Pbft, Memory>, String> {
+    ) -> Result<Next<Agreement, Memory>, String> {
         self.certificates.secure(certificate).map_err(|error| format!("certificates/: {error}"))?;
         let begun = self.standing().and_then(|(committee, has_ended)| {
             let begun = self.begin(&committee, has_ended)?;
@@ -136,7 +129,7 @@ impl Beginner {
         let (committee, Begun { config, replica, memory }) = begun.map_err(|error| error.to_string())?;
         let (sender, network) = crossbeam_channel::bounded(NETWORK_QUEUE);
         tracing::info!(
-            epoch = %committee.epoch(), members = committee.len(), votes = config.signer.is_some(),
+            epoch = %committee.epoch(), members = committee.len(), votes = config.signer().is_some(),
             "an epoch begins"
         );
         now.begin(Current::new(config, sender));

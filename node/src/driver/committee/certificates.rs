@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use synod_consensus::committee::Certificate;
 use synod_ledger::disk::Disk;
 use synod_ledger::log::{FrameLog, FrameNumber, LogError, LogOptions, Opened, create, open};
@@ -187,24 +187,23 @@ fn write<D: Disk>(
     waiting: &Receiver<Certificate>,
     stop: &Stop,
 ) {
-    let mut group: Vec<Certificate> = Vec::new();
-    let (mut due, mut is_over) = (Instant::now() + PACE, false);
     loop {
-        match waiting.recv_timeout(due.saturating_duration_since(Instant::now())) {
-            Ok(certificate) => group.push(certificate),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => is_over = true,
+        let first = select! {
+            recv(waiting) -> one => one.ok(),
+            recv(stop.signal()) -> _ => None,
+        };
+        let is_last = first.is_none();
+        if !is_last {
+            // The others gather meanwhile, and wake nobody. A stop ends this early.
+            let _ = stop.signal().recv_timeout(PACE);
         }
-        if group.len() < GROUP && due > Instant::now() && !stop.is_stopping() && !is_over {
-            continue;
+        let gathered: Vec<Certificate> = first.into_iter().chain(waiting.try_iter()).collect();
+        for group in gathered.chunks(GROUP) {
+            if let Err(error) = append(shared, writing, group) {
+                return stop.fail(format!("certificates/: {error}"));
+            }
         }
-        due = Instant::now() + PACE;
-        if !group.is_empty()
-            && let Err(error) = append(shared, writing, &std::mem::take(&mut group))
-        {
-            return stop.fail(format!("certificates/: {error}"));
-        }
-        if stop.is_stopping() || is_over {
+        if is_last {
             return;
         }
     }

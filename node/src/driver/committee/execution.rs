@@ -3,8 +3,8 @@
 use alloy_primitives::Bytes;
 use crossbeam_channel::Sender;
 use synod_consensus::Input;
+use synod_consensus::agreement::Agreement;
 use synod_consensus::committee::{Outcome, Payload};
-use synod_consensus::pbft::Pbft;
 use synod_ledger::Executed;
 use synod_ledger::disk::Disk;
 use synod_ledger::execution::Proposal;
@@ -54,14 +54,14 @@ pub(in crate::driver) struct Executor {
     pub(super) record: EpochRecord,
 }
 
-type CommitteeDesk<D> = Desk<D, Pbft>;
+type CommitteeDesk<D> = Desk<D, Agreement>;
 
 impl<D> Worker<D> for Executor
 where
     D: Disk + Send + 'static,
     D::File: Send + Sync,
 {
-    type Protocol = Pbft;
+    type Protocol = Agreement;
     type Task = Task;
 
     fn carry_out(&mut self, task: Task, desk: &mut CommitteeDesk<D>) -> Result<(), String> {
@@ -70,6 +70,8 @@ where
             Task::Assemble { max_bytes, max_transactions } => {
                 let payload = self.assemble(max_bytes, max_transactions, desk);
                 desk.answer(Input::Done(Outcome::Assembled(payload)));
+                // Ordering takes off what it was given from what it heard last, which may be newer.
+                desk.door.tell_ordering();
                 Ok(())
             }
             Task::Install { blocks, reply } => {

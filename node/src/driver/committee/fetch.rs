@@ -5,21 +5,28 @@
 //! them must stand on our own tip. Then the bodies come upwards in batches, each checked against its hash
 //! before the ledger executes it. One honest peer is enough; whoever serves what does not fit is asked no more
 //! in this fetch, and pays.
+//!
+//! A node that is far behind, or whose peers no longer have the blocks that it lacks, takes a snapshot first
+//! ([`super::take`]), and starts again from it.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use alloy_primitives::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use serde::{Deserialize, Serialize};
 use synod_consensus::committee::Certificate;
 use synod_ledger::disk::Disk;
+use synod_ledger::snapshot::{SnapshotError, Snapshots};
 use synod_types::block::HEADER_LENGTH;
 use synod_types::codec::{self, BLOCK_LIMIT};
 use synod_types::{Block, BlockHash, Header, Height};
 use tokio::runtime::Handle;
 
 use super::execution::Task;
+use super::take::{Offer, Servers, take};
+use crate::config::SyncConfig;
 use crate::driver::chain::Chain;
 use crate::driver::execution::Command;
 use crate::driver::peers::PeerTable;
@@ -33,8 +40,10 @@ const BLOCKS: u32 = 512;
 /// Bytes of blocks in one answer; one block alone may be longer.
 const BLOCKS_BYTES: usize = 4 * 1024 * 1024;
 /// The largest answer.
-const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
-/// Questions that may wait.
+pub(super) const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
+/// Before everybody is asked once more.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Questions that may wait; how many of them are one peer's is bounded where they come in.
 pub(super) const QUESTIONS: usize = 64;
 
 /// What a node asks another.
@@ -52,6 +61,38 @@ pub(super) enum Question {
         /// The first one's height.
         first: Height,
     },
+    /// The newest snapshot: an `Offer`.
+    Snapshot,
+    /// A chunk of a snapshot.
+    Chunk {
+        /// Of which.
+        height: Height,
+        /// Its index.
+        index: u32,
+    },
+    /// Where the node stands ([`super::reads`]).
+    Stand,
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Answer {
+    /// What was asked for.
+    Here(Bytes),
+    /// Blocks so low are not kept: only those from this height on (GEN-13).
+    Pruned(Height),
+    /// Not here: above the tip, no snapshot, or no longer that one.
+    None,
+}
+
+impl Answer {
+    fn to_bytes(&self) -> Bytes {
+        codec::encode(self).into()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        codec::decode::<Self, ANSWER_LIMIT>(bytes).ok()
+    }
 }
 
 impl Question {
@@ -66,6 +107,8 @@ pub(super) struct Serving<D: Disk> {
     pub(super) questions: Receiver<(PeerName, Question, Reply)>,
     /// Where the answers are.
     pub(super) chain: Arc<Chain<D>>,
+    /// What others may begin from.
+    pub(super) snapshots: Arc<Snapshots<D>>,
     /// The node's end.
     pub(super) stop: Stop,
 }
@@ -84,10 +127,7 @@ where
             loop {
                 select! {
                     recv(self.questions) -> asked => match asked {
-                        Ok((_, question, reply)) => match self.answer(question) {
-                            Some(answer) => reply.send(answer),
-                            None => reply.refuse(),
-                        },
+                        Ok((_, question, reply)) => reply.send(self.answer(question).to_bytes()),
                         Err(_) => return,
                     },
                     recv(self.stop.signal()) -> _ => return,
@@ -96,9 +136,31 @@ where
         })
     }
 
-    fn answer(&self, question: Question) -> Option<Bytes> {
+    fn answer(&self, question: Question) -> Answer {
+        let kept = Height(self.chain.reader().base().0.saturating_add(1));
+        let lowest = match question {
+            Question::Headers { end, count } => {
+                Height(end.0.saturating_sub(u64::from(count.min(HEADERS)).saturating_sub(1)))
+            }
+            Question::Blocks { first } => first,
+            Question::Snapshot | Question::Chunk { .. } | Question::Stand => kept,
+        };
+        if lowest < kept && lowest > Height(0) {
+            return Answer::Pruned(kept);
+        }
+        self.look_up(question).map_or(Answer::None, Answer::Here)
+    }
+
+    fn look_up(&self, question: Question) -> Option<Bytes> {
         let head = self.chain.reader().head().height();
         match question {
+            Question::Snapshot => {
+                let manifest = self.snapshots.newest()?;
+                let proof = self.snapshots.proof(manifest.height()).ok()?.into();
+                let offer = Offer { manifest: manifest.to_bytes().into(), proof };
+                Some(codec::encode(&offer).into())
+            }
+            Question::Chunk { height, index } => self.snapshots.chunk(height, index).ok().map(Bytes::from),
             Question::Headers { end, count } => {
                 let count = u64::from(count.min(HEADERS));
                 if end > head || end.0 < count {
@@ -124,6 +186,8 @@ where
                 }
                 (!blocks.is_empty()).then(|| codec::encode(&blocks).into())
             }
+            // Whoever receives it answers it.
+            Question::Stand => None,
         }
     }
 
@@ -144,6 +208,10 @@ pub(super) struct Fetching<D: Disk> {
     pub(super) heights: PeerTable,
     /// The ledger's thread.
     pub(super) commands: Sender<Command<Task>>,
+    /// Where a snapshot goes.
+    pub(super) snapshots: Arc<Snapshots<D>>,
+    /// When one is taken.
+    pub(super) sync: SyncConfig,
     /// For questions.
     pub(super) runtime: Handle,
     /// The node's end.
@@ -154,6 +222,8 @@ pub(super) struct Fetching<D: Disk> {
 enum Ended {
     /// Nobody gave what is missing.
     NobodyLeft,
+    /// Nobody gave it, and somebody had it once.
+    Pruned(Height),
     /// Our chain is not the certified one, or a certified block is refused here.
     Diverged(String),
     /// The node stops.
@@ -161,7 +231,11 @@ enum Ended {
 }
 
 /// Peers that were not found wanting in this fetch.
-struct Askable(Vec<PeerName>);
+struct Askable {
+    peers: Vec<PeerName>,
+    /// The lowest height from which somebody keeps blocks who does not keep those that were asked for.
+    pruned: Option<Height>,
+}
 
 impl<D> Fetching<D>
 where
@@ -188,8 +262,21 @@ where
 
     fn pursue(&self, goal: &Certificate) {
         let (height, from) = (goal.statement.height, self.chain.reader().head().height());
+        if self.is_far_behind(from, height) && self.begins_elsewhere(from, self.sync.snapshot_beyond) {
+            return;
+        }
         tracing::info!(%from, to = %height, "fetching certified blocks");
         match self.fetch(goal) {
+            Err(Ended::Pruned(kept)) if self.sync.full_history => tracing::error!(
+                %height, %kept, "no connected peer has the whole chain, and sync.full_history asks for it: connect to one \
+                 that has, or set it to false"
+            ),
+            Err(Ended::Pruned(kept)) => {
+                tracing::warn!(%height, %kept, "no connected peer keeps the blocks that this node lacks");
+                if self.begins_elsewhere(from, 1) {
+                    return;
+                }
+            }
             Ok(()) => tracing::info!(%height, "certified blocks are here"),
             Err(Ended::NobodyLeft) => tracing::warn!(%height, "no peer gave all blocks up to a certificate"),
             Err(Ended::Diverged(reason)) => return self.stop.fail(reason),
@@ -197,6 +284,35 @@ where
         }
         // The ledger's thread is gone only when the node stops.
         let _ = self.commands.send(Command::Task(Task::FetchEnded));
+    }
+
+    /// Whether the network is so far ahead that a snapshot is worth while. What peers say of their heights is their
+    /// word; it only decides whether they are asked.
+    fn is_far_behind(&self, from: Height, goal: Height) -> bool {
+        let told = self.network.peers().into_iter().filter_map(|peer| self.heights.height(peer.name)).max();
+        let ahead = told.unwrap_or(goal).max(goal).0.saturating_sub(from.0);
+        !self.sync.full_history && ahead >= self.sync.snapshot_beyond
+    }
+
+    /// Takes a snapshot that spares `spared` blocks at least; then the node starts again from it.
+    fn begins_elsewhere(&self, from: Height, spared: u64) -> bool {
+        let lowest = Height(from.0.saturating_add(spared.max(1)));
+        match take(self, &self.snapshots, self.chain.reader().genesis(), lowest) {
+            Ok(Some(manifest)) => {
+                tracing::info!(height = %manifest.height(), "a snapshot is here: the node starts again from it");
+                self.stop.again();
+                true
+            }
+            Ok(None) => self.stop.is_stopping(),
+            Err(SnapshotError::Disk(error)) if error.is_no_space() => {
+                tracing::error!(%error, "no snapshot is taken: the disk is full");
+                false
+            }
+            Err(error) => {
+                self.stop.fail(format!("snapshots/: {error}"));
+                true
+            }
+        }
     }
 
     fn fetch(&self, goal: &Certificate) -> Result<(), Ended> {
@@ -265,28 +381,68 @@ where
         askable: &mut Askable,
         read: impl Fn(&[u8]) -> Option<T>,
     ) -> Result<T, Ended> {
-        let bytes = Bytes::from(codec::encode(&question));
-        while let Some(peer) = askable.0.last().copied() {
+        while let Some(peer) = askable.peers.last().copied() {
             if self.stop.is_stopping() {
                 return Err(Ended::Stopping);
             }
-            match self.runtime.block_on(self.network.request(peer, bytes.clone())) {
-                Ok(answer) => match read(&answer) {
+            match Servers::ask(self, peer, question) {
+                Some(Answer::Here(answer)) => match read(&answer) {
                     Some(read) => return Ok(read),
                     None => self.network.demote(peer, Demerit::Useless),
                 },
-                Err(error) => tracing::debug!(%peer, %error, "a peer gave no blocks"),
+                Some(Answer::Pruned(kept)) => {
+                    askable.pruned = Some(askable.pruned.map_or(kept, |lowest| lowest.min(kept)));
+                }
+                Some(Answer::None) | None => {}
             }
-            askable.0.pop();
+            askable.peers.pop();
         }
-        Err(Ended::NobodyLeft)
+        Err(askable.pruned.map_or(Ended::NobodyLeft, Ended::Pruned))
     }
 
     /// The highest last: they are asked first.
     fn askable(&self, goal: Height) -> Askable {
         let mut peers: Vec<PeerName> = self.network.peers().into_iter().map(|peer| peer.name).collect();
         peers.sort_by_key(|peer| self.heights.height(*peer).is_some_and(|height| height >= goal));
-        Askable(peers)
+        Askable { peers, pruned: None }
+    }
+}
+
+impl<D> Servers for Fetching<D>
+where
+    D: Disk + Send + Sync + 'static,
+    D::File: Send + Sync,
+{
+    fn peers(&self) -> Vec<PeerName> {
+        let mut peers: Vec<PeerName> = self.network.peers().into_iter().map(|peer| peer.name).collect();
+        peers.sort_by_key(|peer| std::cmp::Reverse(self.heights.height(*peer)));
+        peers
+    }
+
+    fn ask(&self, peer: PeerName, question: Question) -> Option<Answer> {
+        let bytes = Bytes::from(codec::encode(&question));
+        match self.runtime.block_on(self.network.request(peer, bytes)) {
+            Ok(answer) => {
+                let answer = Answer::from_bytes(&answer);
+                if answer.is_none() {
+                    self.network.demote(peer, Demerit::Useless);
+                }
+                answer
+            }
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a peer gave no answer");
+                None
+            }
+        }
+    }
+
+    fn blame(&self, peer: PeerName) {
+        self.network.demote(peer, Demerit::Invalid);
+    }
+
+    fn pause(&self) -> bool {
+        let waited = self.stop.signal().recv_timeout(PAUSE);
+        !waited.is_err_and(|error| error.is_disconnected())
     }
 }
 

@@ -8,8 +8,8 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use synod_consensus::agreement::Record;
 use synod_consensus::committee::{Committee, Signer};
-use synod_consensus::pbft::Record;
 use synod_consensus::{Frame, FrameNumber, Journal};
 use synod_ledger::disk::DiskError;
 use synod_ledger::log::{LogOptions, Salt};
@@ -212,6 +212,7 @@ mod tests {
     use super::*;
     use crate::driver::committee::fixture::Four;
     use synod_consensus::committee::Certificate;
+    use synod_consensus::pbft;
     use synod_types::{B256, BlockHash};
 
     fn key() -> SecretKey {
@@ -234,7 +235,13 @@ mod tests {
         let mut memory = Memory::open(folder, false, &at(epoch, incarnation), Some(&key())).unwrap().memory;
         let certificate: Certificate = Four::new(1).certificate(1, BlockHash(B256::ZERO));
         let number = memory.durable_through().next();
-        memory.write(&Frame { number, records: vec![Record::Stable(certificate)], restates }).unwrap();
+        memory
+            .write(&Frame {
+                number,
+                records: vec![Record::Pbft(pbft::Record::Stable(certificate))],
+                restates,
+            })
+            .unwrap();
     }
 
     #[test]

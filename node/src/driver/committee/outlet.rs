@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Sender, TrySendError};
 use synod_consensus::Effect;
-use synod_consensus::committee::{Certificate, Event, Job};
-use synod_consensus::pbft::Pbft;
+use synod_consensus::agreement::Agreement;
+use synod_consensus::agreement::proves;
+use synod_consensus::committee::{Certificate, Event, Evidence, Job};
 use synod_ledger::disk::Disk;
 
 use super::certificates::Certificates;
+use super::evidence::EvidenceFolder;
 use super::execution::Task;
 use super::wire::Writer;
 use crate::driver::chain::Chain;
@@ -31,16 +33,18 @@ pub(super) struct CommitteeOutlet<D: Disk> {
     pub(super) certificates: Certificates<D>,
     /// The pool.
     pub(super) door: Arc<Door>,
+    /// Where what members did wrong is kept.
+    pub(super) kept: EvidenceFolder,
     /// The node's end.
     pub(super) stop: Stop,
 }
 
-impl<D> Outlet<Pbft> for CommitteeOutlet<D>
+impl<D> Outlet<Agreement> for CommitteeOutlet<D>
 where
     D: Disk + Send + Sync + 'static,
     D::File: Send + Sync,
 {
-    fn carry_out(&mut self, effect: Effect<Pbft>) -> Result<(), Box<Effect<Pbft>>> {
+    fn carry_out(&mut self, effect: Effect<Agreement>) -> Result<(), Box<Effect<Agreement>>> {
         match effect {
             Effect::Send { to, message } => self.writer.send(to, message),
             Effect::Broadcast(message) => self.writer.broadcast(message),
@@ -74,12 +78,29 @@ where
     D::File: Send + Sync,
 {
     /// Queues a task; a full queue gives the effect back.
-    fn ask(&self, task: Task, effect: impl FnOnce() -> Effect<Pbft>) -> Result<(), Box<Effect<Pbft>>> {
+    fn ask(
+        &self,
+        task: Task,
+        effect: impl FnOnce() -> Effect<Agreement>,
+    ) -> Result<(), Box<Effect<Agreement>>> {
         match self.commands.try_send(Command::Task(task)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(Box::new(effect())),
             // The ledger's thread is gone: the node is stopping, and nothing is owed any more.
             Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+
+    fn caught(&self, evidence: &Evidence) {
+        let current = self.writer.now.current();
+        let Some(proves) = proves(evidence, current.committee()) else { return };
+        tracing::error!(
+            member = %evidence.member, %proves,
+            "A MEMBER CONTRADICTED ITSELF: `synod chain evidence` shows it"
+        );
+        let height = self.chain.reader().head().height();
+        if let Err(error) = self.kept.contradiction(evidence, proves, current.committee(), height) {
+            tracing::error!(%error, ?evidence, "evidence/ cannot be written");
         }
     }
 
@@ -95,15 +116,18 @@ where
                 self.door.tell_ordering();
             }
             Event::LeaderChanged { view, leader } => tracing::info!(view, leader, "a view began"),
-            Event::Caught(evidence) => {
-                tracing::error!(member = %evidence.member, ?evidence, "A MEMBER CONTRADICTED ITSELF");
-            }
+            Event::Caught(evidence) => self.caught(&evidence),
             Event::Diverged { position, ours, theirs, height } => {
                 tracing::error!(%position, %ours, %theirs, %height, "THIS MEMBER AND THE COMMITTEE DISAGREE");
-                self.stop.fail(format!(
+                let reason = format!(
                     "height {height} holds {ours} here and {theirs} at the committee: this member stands still; \
                      compare the two with `synod chain diff`"
-                ));
+                );
+                let kept = match self.kept.divergence(position, height, ours, theirs) {
+                    Ok(name) => format!("it is kept in evidence/{name}"),
+                    Err(error) => format!("it could not be written to evidence/: {error}"),
+                };
+                self.stop.fail(format!("{reason}; {kept}"));
             }
         }
     }

@@ -9,14 +9,18 @@ use synod_types::{Epoch, Height};
 
 use super::certificates::Certificates;
 use super::epoch::{Epochs, Now};
+use super::evidence::EvidenceFolder;
+use super::reads::Reads;
 use crate::driver::peers::PeerTable;
-use crate::rpc::types::{CertificateView, CommitteeView, MemberView};
+use crate::rpc::types::{CertificateView, CommitteeView, EvidenceView, MemberView};
 
 /// The committee, for readers.
 pub(in crate::driver) struct CommitteeSide<D: Disk> {
     pub(super) now: Now,
     pub(super) epochs: Epochs<D>,
     pub(super) certificates: Certificates<D>,
+    pub(super) kept: EvidenceFolder,
+    pub(super) reads: Reads<D>,
 }
 
 impl<D> CommitteeSide<D>
@@ -49,6 +53,16 @@ where
     /// What leads from the genesis to the committee of `epoch`; `None` while a certificate is missing here.
     pub(in crate::driver) fn successions(&self, epoch: Epoch) -> Option<Vec<Succession>> {
         self.epochs.successions(epoch)
+    }
+
+    /// What members did wrong.
+    pub(in crate::driver) fn evidence(&self) -> std::io::Result<Vec<EvidenceView>> {
+        self.kept.all()
+    }
+
+    /// From which height on reads miss nothing.
+    pub(in crate::driver) fn reads(&self) -> &Reads<D> {
+        &self.reads
     }
 
     /// Who belongs to it, and who is heard.

@@ -1,22 +1,28 @@
 //! Starting a node's ordering under a committee.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crossbeam_channel::bounded;
-use synod_consensus::committee::{Committee, EpochRecord, RecordError};
-use synod_consensus::pbft::Pbft;
+use synod_consensus::agreement::Agreement;
+use synod_consensus::committee::{Certificate, Committee, EpochRecord, RecordError, Succession};
 use synod_ledger::log::{LogOptions, Salt};
-use synod_types::{Genesis, SecretKey};
+use synod_ledger::snapshot::Snapshots;
+use synod_types::{Genesis, Height, SecretKey};
 use tokio::sync::watch;
 
 use super::begin::{Beginner, Begun};
 use super::certificates::Certificates;
 use super::epoch::{Current, Epochs, Now};
+use super::evidence::EvidenceFolder;
 use super::execution::Executor;
 use super::fetch::{Fetching, QUESTIONS, Serving};
 use super::outlet::CommitteeOutlet;
+use super::proof::Proof;
+use super::reads::Reads;
 use super::side::CommitteeSide;
+use super::snapshots::Making;
 use super::wire::{Reader, Writer};
 use crate::driver::chain::Chain;
 use crate::driver::execution::{COMMAND_QUEUE, Desk, Execution, Group};
@@ -42,8 +48,8 @@ pub(in crate::driver) fn of(genesis: &Genesis) -> Result<Option<Committee>, Reco
 pub(in crate::driver) fn start(
     parts: Parts<'_>,
     validator: Option<SecretKey>,
-    inputs: Inputs<Pbft>,
-    inbox: Inbox<Pbft>,
+    inputs: Inputs<Agreement>,
+    inbox: Inbox<Agreement>,
 ) -> Result<Running, NodeError> {
     let Parts { config: node, genesis, stores, clock, network, chain, door, .. } = parts;
     let disk = open_disk(&node.folder.join("certificates"), node.storage.sync)?;
@@ -53,7 +59,9 @@ pub(in crate::driver) fn start(
         ..LogOptions::votes(Salt(random()?))
     };
     let (certificates, waiting) = Certificates::open(disk, options).map_err(NodeError::Certificates)?;
-    let epochs = Epochs::new(Arc::clone(chain), certificates.clone());
+    let snapshots = stores.snapshots.ok_or(NodeError::Ordering(genesis.ordering))?;
+    let inherited = inherited(chain, &snapshots, &certificates)?;
+    let epochs = Epochs::new(Arc::clone(chain), certificates.clone(), inherited);
     let beginner = Beginner {
         folder: node.folder.clone(),
         sync: node.storage.sync,
@@ -77,6 +85,7 @@ pub(in crate::driver) fn start(
     let (questions, asked) = bounded(QUESTIONS);
     let own = validator.map(|key| key.public());
     let proposer = own.as_ref().map(synod_types::address::address_of).unwrap_or_default();
+    let kept = EvidenceFolder::of(&node.folder);
     let writer = Writer { network: network.clone(), now: now.clone() };
 
     let execution = Execution {
@@ -106,6 +115,7 @@ pub(in crate::driver) fn start(
             chain: Arc::clone(chain),
             certificates: certificates.clone(),
             door: Arc::clone(door),
+            kept: kept.clone(),
             stop: parts.stop.clone(),
         },
         inbox,
@@ -114,29 +124,50 @@ pub(in crate::driver) fn start(
         stop: parts.stop.clone(),
         successor: beginner.successor(now.clone(), writer.clone()),
     };
-    let side = CommitteeSide { now: now.clone(), epochs: epochs.clone(), certificates: certificates.clone() };
+    let side = CommitteeSide {
+        now: now.clone(),
+        epochs: epochs.clone(),
+        certificates: certificates.clone(),
+        kept,
+        reads: Reads::new(now.clone(), epochs.clone(), Arc::clone(chain), network.clone()),
+    };
     let reader = Reader {
         events: parts.events,
         network: network.clone(),
         now,
-        epochs,
+        epochs: epochs.clone(),
         shown: BTreeMap::new(),
         heights: parts.peers.clone(),
         transactions: Arc::clone(door),
         questions,
     };
-    let serving = Serving { questions: asked, chain: Arc::clone(chain), stop: parts.stop.clone() };
+    let serving = Serving {
+        questions: asked,
+        chain: Arc::clone(chain),
+        snapshots: Arc::clone(&snapshots),
+        stop: parts.stop.clone(),
+    };
+    let making = NonZeroU64::new(node.sync.snapshot_every).map(|every| Making {
+        every,
+        snapshots: Arc::clone(&snapshots),
+        chain: Arc::clone(chain),
+        certificates: certificates.clone(),
+        epochs: epochs.clone(),
+        stop: parts.stop.clone(),
+    });
     let fetching = Fetching {
         goals,
         chain: Arc::clone(chain),
         network: network.clone(),
         heights: parts.peers.clone(),
         commands: commands.clone(),
+        snapshots,
+        sync: node.sync.clone(),
         runtime: tokio::runtime::Handle::current(),
         stop: parts.stop.clone(),
     };
     tokio::spawn(writer.keep_saying(Arc::clone(chain), parts.stop.clone()));
-    let threads = vec![
+    let mut threads = vec![
         execution.spawn().map_err(NodeError::System)?,
         ordering.spawn().map_err(NodeError::System)?,
         reader.spawn().map_err(NodeError::System)?,
@@ -144,6 +175,9 @@ pub(in crate::driver) fn start(
         fetching.spawn().map_err(NodeError::System)?,
         certificates.spawn(waiting, parts.stop.clone()).map_err(NodeError::System)?,
     ];
+    if let Some(making) = making {
+        threads.push(making.spawn().map_err(NodeError::System)?);
+    }
     // Nothing is ever mined on: the sender goes at once.
     let base = watch::channel(None).1;
     Ok(Running {
@@ -154,6 +188,30 @@ pub(in crate::driver) fn start(
         base,
         threads,
     })
+}
+
+/// What a node whose log begins at a snapshot knows of the epochs before it; the certificate that proves it is among
+/// this node's own from now on.
+fn inherited(
+    chain: &Chain<NodeDisk>,
+    snapshots: &Snapshots<NodeDisk>,
+    certificates: &Certificates<NodeDisk>,
+) -> Result<Vec<Succession>, NodeError> {
+    let base = chain.reader().base();
+    if base == Height(0) {
+        return Ok(Vec::new());
+    }
+    let proof = snapshots.proof(base).map_err(|error| NodeError::Snapshots(error.into()))?;
+    let Some(Proof { ends, certificate, .. }) = Proof::from_bytes(&proof) else {
+        let problem = "what proves the snapshot that blocks/ begins at is damaged: remove blocks/, index/ and \
+                       snapshots/, and the node syncs anew";
+        return Err(NodeError::Damaged(problem.to_owned()));
+    };
+    let is_newer = |newest: &Certificate| newest.statement.height >= certificate.statement.height;
+    if !certificates.newest().as_ref().is_some_and(is_newer) {
+        certificates.secure(&certificate).map_err(NodeError::Certificates)?;
+    }
+    Ok(ends)
 }
 
 fn record_at_tip(chain: &Chain<NodeDisk>) -> Result<EpochRecord, NodeError> {

@@ -1,8 +1,9 @@
 //! Between the network and a committee's ordering: bytes become checked messages, effects become bytes.
 //!
 //! Reading runs on a thread of its own, where signatures are checked; each sender's order is kept. Payloads'
-//! transactions are spread over the pool's checking threads. Votes go directly from member to member and are
-//! never gossiped (P2P-4).
+//! transactions are spread over the pool's checking threads. Members' votes are checked by whoever reads them from
+//! the stream, as long as that thread has nothing of theirs: a lone payload waits for fewer threads. Votes go directly
+//! from member to member and are never gossiped (P2P-4).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,17 +13,18 @@ use std::time::{Duration, Instant};
 use alloy_primitives::Bytes;
 use crossbeam_channel::{Sender, TrySendError};
 use serde::{Deserialize, Serialize};
+use synod_consensus::agreement::{Agreement, Fault, MESSAGE_LIMIT, Message};
 use synod_consensus::committee::{Certificate, MemberIndex, Payload, Validity};
-use synod_consensus::pbft::{Fault, MESSAGE_LIMIT, Message, Pbft};
 use synod_consensus::{Input, Peer, Protocol};
 use synod_types::codec;
 use synod_types::genesis::Limits;
 use synod_types::{Epoch, Height};
 
-use super::epoch::{Current, Epochs, Now};
+use super::epoch::{Current, Known, Now};
 use super::fetch::Question;
 use super::members::{Introduction, Refused};
 use super::payload::check_payload;
+use super::reads::stand;
 use crate::driver::chain::Chain;
 use crate::driver::door::Door;
 use crate::driver::history::NodeDisk;
@@ -33,6 +35,9 @@ use crate::network::{Class, Demerit, Network, NetworkEvent, NetworkEvents, PeerN
 
 /// The largest direct message.
 const WIRE_LIMIT: usize = MESSAGE_LIMIT + 1024;
+
+/// The longest message that is looked at where it is read from its stream.
+const SHORT: usize = 4 * 1024;
 
 /// Between two showings to one peer of what it lacks.
 const SHOWING_PAUSE: Duration = Duration::from_millis(250);
@@ -60,6 +65,9 @@ enum Wire {
         /// Its tip.
         height: Height,
     },
+    /// Transactions that the sender was given and that wait: gossip tells nobody twice, and whoever was away has
+    /// missed it.
+    Waiting(Vec<Bytes>),
 }
 
 /// A payload that a member may vote for: it decodes, fits into a block, and every signature holds.
@@ -81,7 +89,7 @@ impl Validity for Payloads {
 }
 
 /// The reading side.
-pub(super) struct Reader {
+pub(super) struct Reader<T, K> {
     /// Where events come from.
     pub(super) events: NetworkEvents,
     /// For verdicts and demerits.
@@ -89,23 +97,25 @@ pub(super) struct Reader {
     /// The committee, who speaks for whom, and the way into ordering.
     pub(super) now: Now,
     /// The committees before it, and what proves their blocks final.
-    pub(super) epochs: Epochs<NodeDisk>,
+    pub(super) epochs: K,
     /// When each peer was last shown what it lacks, and in which epoch it was.
     pub(super) shown: BTreeMap<PeerName, (Epoch, Instant)>,
     /// The heights that peers told of.
     pub(super) heights: PeerTable,
     /// For transactions.
-    pub(super) transactions: Arc<Door>,
+    pub(super) transactions: T,
     /// For questions about blocks.
     pub(super) questions: Sender<(PeerName, Question, Reply)>,
 }
 
-impl Reader {
+impl<T: TransactionDoor, K: Known> Reader<T, K> {
     /// Starts the thread. It ends with the network.
     ///
     /// # Errors
     /// The system has no thread left.
     pub(super) fn spawn(mut self) -> std::io::Result<JoinHandle<()>> {
+        let (now, heights) = (self.now.clone(), self.heights.clone());
+        self.events.take_directly(move |from, data| take_vote(&now, &heights, from, data).is_some());
         std::thread::Builder::new().name("wire".to_owned()).spawn(move || {
             while let Some(event) = self.events.blocking_recv() {
                 self.take(event);
@@ -118,6 +128,9 @@ impl Reader {
             NetworkEvent::Connected { peer, address, outbound } => {
                 tracing::info!(%peer, %address, outbound, "peer connected");
                 self.introduce_to(peer);
+                for batch in self.transactions.waiting() {
+                    send(&self.network, peer, Class::Transaction, &Wire::Waiting(batch));
+                }
             }
             NetworkEvent::Disconnected { peer } => {
                 tracing::info!(%peer, "peer disconnected");
@@ -133,6 +146,9 @@ impl Reader {
                 self.transactions.gossiped(id, from, data);
             }
             NetworkEvent::Request { from, data, reply } => match Question::from_bytes(&data) {
+                Some(Question::Stand) => {
+                    reply.send(Bytes::from(codec::encode(&stand(&self.now, &self.epochs))));
+                }
                 Some(question) => {
                     // A full queue refuses: the asker goes to another.
                     if let Err(TrySendError::Full((.., reply)) | TrySendError::Disconnected((.., reply))) =
@@ -151,7 +167,7 @@ impl Reader {
 
     fn introduce_to(&self, peer: PeerName) {
         let current = self.now.current();
-        let Some(signer) = &current.config.signer else { return };
+        let Some(signer) = current.config.signer() else { return };
         let introduction = Introduction::new(current.committee(), signer, self.network.name());
         send(&self.network, peer, Class::Vote, &Wire::Introduction(introduction));
         if let Some(certificate) = self.epochs.newest() {
@@ -161,7 +177,7 @@ impl Reader {
 
     fn show(&self, peer: PeerName, certificate: Certificate) {
         let epoch = certificate.statement.position.epoch;
-        let message = Message::Certified(certificate);
+        let message = self.now.current().config.certified(certificate);
         send(&self.network, peer, Class::Vote, &Wire::Ordering { epoch, message });
     }
 
@@ -172,21 +188,19 @@ impl Reader {
             Ok(Wire::Ordering { epoch, .. }) if epoch != current.epoch() => {
                 self.elsewhere(from, epoch, &current);
             }
-            Ok(Wire::Ordering { message: Message::Certified(certificate), .. }) => {
-                self.certified(from, certificate, &current);
+            Ok(Wire::Ordering { message, .. }) if message.as_certified().is_some() => {
+                self.certified(from, message, &current);
             }
             Ok(Wire::Ordering { message, .. }) => {
                 // What came before the introduction is said again.
                 let Some(member) = current.members.member(from) else { return };
-                if let Message::Standing(standing) = &message {
-                    let base = current.committee().record().base.0;
-                    self.heights.told_height(from, Height(base.saturating_add(standing.executed.0)));
-                }
+                note_height(&self.heights, &current, from, &message);
                 if let Err(fault) = check_and_hand_on(&current, member.peer(), message) {
                     blame(&self.network, from, &fault);
                 }
             }
             Ok(Wire::Where { epoch, height }) => self.located(from, epoch, height, &current),
+            Ok(Wire::Waiting(batch)) => self.transactions.told(from, batch),
             Err(error) => {
                 tracing::warn!(peer = %from, %error, "a malformed message");
                 self.network.demote(from, Demerit::Invalid);
@@ -195,9 +209,12 @@ impl Reader {
     }
 
     /// A certificate proves itself: those who only follow are shown it by anybody.
-    fn certified(&self, from: PeerName, certificate: Certificate, current: &Current) {
+    fn certified(&self, from: PeerName, message: Message, current: &Current) {
+        let Some(certificate) = message.as_certified() else { return };
         let height = certificate.statement.height;
-        self.heights.told_height(from, height);
+        if self.heights.height(from).is_none_or(|told| told < height) {
+            self.heights.told_height(from, height);
+        }
         // One of a later epoch says nothing here: a node whose blocks are gone comes through all epochs again.
         let newest = self.epochs.newest().filter(|newest| newest.statement.position.epoch == current.epoch());
         let is_known = newest.is_some_and(|newest| newest.statement.height >= height);
@@ -205,7 +222,7 @@ impl Reader {
             return;
         }
         let peer = current.members.member(from).map_or(STRANGER, MemberIndex::peer);
-        if let Err(fault) = check_and_hand_on(current, peer, Message::Certified(certificate)) {
+        if let Err(fault) = check_and_hand_on(current, peer, message) {
             blame(&self.network, from, &fault);
         }
     }
@@ -256,11 +273,14 @@ impl Reader {
         }
     }
 
-    /// Shows a peer the end of the epoch that it is in.
+    /// Shows a peer the end of the epoch that it is in, and how far beyond that this node is: it may rather begin at a
+    /// snapshot than come through every epoch.
     fn lead_on(&mut self, peer: PeerName, epoch: Epoch) {
         if self.may_show(peer, epoch)
             && let Some(end) = self.epochs.end_of(epoch)
         {
+            let (current, height) = (self.now.current().epoch(), self.epochs.tip());
+            send(&self.network, peer, Class::Vote, &Wire::Where { epoch: current, height });
             self.show(peer, end);
         }
     }
@@ -278,8 +298,36 @@ impl Reader {
     }
 }
 
+/// Takes a member's vote, or anything else that is short and says nothing to this thread. Nothing waits here: what
+/// finds no room, and what does not pass, goes the other way, where the sender is held back or blamed.
+fn take_vote(now: &Now, heights: &PeerTable, from: PeerName, data: &[u8]) -> Option<()> {
+    let (current, data) = (now.current(), Some(data).filter(|data| data.len() <= SHORT)?);
+    let Ok(Wire::Ordering { epoch, message }) = codec::decode::<Wire, SHORT>(data) else { return None };
+    if epoch != current.epoch() || message.as_certified().is_some() || message.has_body() {
+        return None;
+    }
+    let member = current.members.member(from)?.peer();
+    note_height(heights, &current, from, &message);
+    if Agreement::awaits(&current.config, &message) {
+        let message = Agreement::check(&current.config, member, message).ok()?;
+        current.ordering.try_send(Input::Message { from: member, message }).ok()?;
+    }
+    Some(())
+}
+
+/// A standing says how far its member is.
+fn note_height(heights: &PeerTable, current: &Current, from: PeerName, message: &Message) {
+    if let Some(executed) = message.executed() {
+        let base = current.committee().record().base.0;
+        heights.told_height(from, Height(base.saturating_add(executed.0)));
+    }
+}
+
 fn check_and_hand_on(current: &Current, from: Peer, message: Message) -> Result<(), Fault> {
-    let message = Pbft::check(&current.config, from, message)?;
+    if !Agreement::awaits(&current.config, &message) {
+        return Ok(());
+    }
+    let message = Agreement::check(&current.config, from, message)?;
     current.hand_on(Input::Message { from, message });
     Ok(())
 }
@@ -320,7 +368,7 @@ impl Writer {
         let epoch = certificate.statement.position.epoch;
         let followers = self.network.peers().into_iter().map(|peer| peer.name);
         for peer in followers.filter(|peer| current.members.member(*peer).is_none()) {
-            let message = Message::Certified(certificate.clone());
+            let message = current.config.certified(certificate.clone());
             send(&self.network, peer, Class::Vote, &Wire::Ordering { epoch, message });
         }
     }
@@ -328,7 +376,7 @@ impl Writer {
     /// Tells every peer where this node is, and which member it speaks for.
     pub(super) fn say_where(&self, height: Height) {
         let current = self.now.current();
-        let signer = current.config.signer.as_ref();
+        let signer = current.config.signer();
         let introduction =
             signer.map(|signer| Introduction::new(current.committee(), signer, self.network.name()));
         for peer in self.network.peers() {
@@ -365,10 +413,7 @@ fn send(network: &Network, to: PeerName, class: Class, message: &Wire) {
 }
 
 fn class(message: &Message) -> Class {
-    match message {
-        Message::PrePrepare { body: Some(_), .. } | Message::Body(_) => Class::Block,
-        _ => Class::Vote,
-    }
+    if message.has_body() { Class::Block } else { Class::Vote }
 }
 
 fn blame(network: &Network, peer: PeerName, fault: &Fault) {

@@ -80,6 +80,8 @@ impl Backend for RepairBackend {
             head: self.head.clone(),
             safe_height: Height(0),
             settled_height: Height(0),
+            base_height: Height(0),
+            snapshot_height: None,
             settled_reversals: 0,
             base_fee: u128::from(self.genesis.fees.base_fee_floor),
             work: U256::ZERO,

@@ -1,4 +1,5 @@
-//! A node whose block log is damaged in its middle: it repairs the log from peers before it does anything else.
+//! A node whose block log is damaged in its middle. Under proof of work it repairs the log from peers before it
+//! does anything else, as follows; under a committee it has a shorter way ([`cut`]).
 //!
 //! While it does, nothing of the chain is served or taken: RPC answers `not_ready` with a sentence that says how
 //! far the repair is and what it waits for, `/ready` answers 503 with the same, and peers that ask for blocks are
@@ -11,6 +12,7 @@
 //! (`synod_ledger::log::blocks`).
 
 mod backend;
+pub(super) mod cut;
 mod search;
 mod walk;
 

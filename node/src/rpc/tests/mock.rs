@@ -154,6 +154,8 @@ impl Backend for Mock {
             head: self.chain().blocks[&tips.head.hash].0.clone(),
             safe_height: Height(0),
             settled_height: tips.settled.height,
+            base_height: Height(0),
+            snapshot_height: None,
             settled_reversals: 0,
             base_fee: 1,
             work: U256::from(1),
@@ -257,7 +259,7 @@ impl Backend for Mock {
 
     fn history(&self, _: Address, cursor: Option<&str>, _: u32) -> Result<HistoryPage, Refusal> {
         let next_cursor = cursor.is_none().then(|| "next".to_owned());
-        Ok(HistoryPage { items: Vec::new(), next_cursor, height: Height(0) })
+        Ok(HistoryPage { items: Vec::new(), next_cursor, height: Height(0), base_height: Height(0) })
     }
 
     fn proof(&self, _: Address) -> Result<ProofView, Refusal> {

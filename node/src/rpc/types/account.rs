@@ -81,6 +81,9 @@ pub struct HistoryPage {
     pub next_cursor: Option<String>,
     /// The height at which this was read.
     pub height: Height,
+    /// What this account did in blocks up to this height is not here: they are pruned. 0 when nothing is.
+    #[serde(default)]
+    pub base_height: Height,
 }
 
 /// `synod_proof`: what an account holds, with a proof that needs no trust in this node.

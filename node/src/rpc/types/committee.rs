@@ -1,7 +1,7 @@
 //! Committees and their certificates.
 
 use serde::{Deserialize, Serialize};
-use synod_types::{Address, BlockHash, Bytes, Height, Position, PublicKey};
+use synod_types::{Address, B256, BlockHash, Bytes, Height, Position, PublicKey};
 
 use super::text;
 
@@ -25,6 +25,14 @@ pub struct CertificateView {
     pub tip_height: Height,
 }
 
+/// `synod_readIndex`: from which height on a read misses nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadIndexView {
+    /// This block is certified and stands here, and nothing that was final anywhere when the question came is above
+    /// it.
+    pub height: Height,
+}
+
 /// `synod_validators`: who orders, and what they are trusted not to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitteeView {
@@ -32,7 +40,7 @@ pub struct CommitteeView {
     pub epoch: u64,
     /// The height of the block that it started from.
     pub base: Height,
-    /// How it orders: `"pbft"`.
+    /// How it orders: `"pbft"`, `"paxos"`, `"zab"`.
     pub ordering: String,
     /// So many members may do anything at all, and nothing goes wrong.
     pub faults: u32,
@@ -64,4 +72,52 @@ pub struct MemberView {
     pub this_node: bool,
     /// The height that it told of last.
     pub height: Option<Height>,
+}
+
+/// `synod_evidence`: one of the things that went wrong among the members, as this node saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum EvidenceView {
+    /// A member contradicted itself.
+    Contradiction(ContradictionView),
+    /// This node and the committee disagreed.
+    Divergence(DivergenceView),
+}
+
+/// Two statements of one member that no honest member makes both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContradictionView {
+    /// What tells it from others.
+    pub id: B256,
+    /// The epoch that it was in.
+    pub epoch: u64,
+    /// The member, by its index in that epoch.
+    pub member: u8,
+    /// What people call it.
+    pub name: String,
+    /// The key that signed both.
+    pub key: Option<PublicKey>,
+    /// What it did.
+    pub proves: String,
+    /// The tip's height when it was seen.
+    pub height: Height,
+    /// When that was, in milliseconds since 1970.
+    pub seen_ms: u64,
+    /// The two signed statements in canonical bytes.
+    pub evidence: Bytes,
+}
+
+/// Two blocks at one place: this node's and the committee's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DivergenceView {
+    /// Where.
+    pub position: Position,
+    /// The height to look at.
+    pub height: Height,
+    /// What is here.
+    pub ours: String,
+    /// What the others say.
+    pub theirs: String,
+    /// When it was seen, in milliseconds since 1970.
+    pub seen_ms: u64,
 }

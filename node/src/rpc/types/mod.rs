@@ -22,7 +22,10 @@ mod transaction;
 
 pub use account::{AccountView, HistoryItem, HistoryPage, ProofView};
 pub use block::{BlockReference, BlockSummary, BlockTransactions, BlockView, CommitmentView, HeaderView};
-pub use committee::{CertificateView, CommitteeView, MemberView};
+pub use committee::{
+    CertificateView, CommitteeView, ContradictionView, DivergenceView, EvidenceView, MemberView,
+    ReadIndexView,
+};
 pub use contract::{
     CallRequest, CallView, CodeView, EstimateView, LogItem, LogsFilter, LogsPage, LogsRequest, StorageView,
     TraceView, TracedCall, revert_reason,

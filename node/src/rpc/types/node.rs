@@ -19,9 +19,9 @@ pub struct StatusView {
     pub chain_id: u64,
     /// The network's name: the genesis hash.
     pub genesis_hash: B256,
-    /// `"pow"`, `"pbft"`.
+    /// `"pow"`, `"pbft"`, `"paxos"`, `"zab"`.
     pub ordering: String,
-    /// The ordering's own figures (under PBFT the view, its primary, what is certified), as texts by name.
+    /// The ordering's own figures (under PBFT the view, its primary, what is certified; under Zab its epoch, zxid and phase), as texts by name.
     #[serde(default)]
     pub facts: BTreeMap<String, String>,
     /// What the ordering waits for.
@@ -41,6 +41,12 @@ pub struct StatusView {
     /// How often settled blocks were reversed since the node started (POW-14).
     #[serde(default)]
     pub settled_reversals: u64,
+    /// The height that this node's blocks begin above: 0, or that of the snapshot from which it began.
+    #[serde(default)]
+    pub base_height: Height,
+    /// The height of the newest snapshot that it has for others.
+    #[serde(default)]
+    pub snapshot_height: Option<Height>,
     /// The tip's base fee, wei for each gas.
     #[serde(with = "text")]
     pub base_fee: u128,

@@ -5,6 +5,7 @@
 //! afterwards, each thing once.
 //!
 //! - [`network`]: a network of the bench's own, or one that runs; what its processes cost.
+//! - [`members`]: a committee that orders bytes and executes nothing.
 //! - [`connection`], [`follower`]: calls over a kept connection, and what becomes final.
 //! - [`lane`]: one connection that submits by the clock.
 //! - [`step`]: one rate for a while, and what came of it.
@@ -12,5 +13,6 @@
 pub(super) mod connection;
 pub(super) mod follower;
 pub(super) mod lane;
+pub(super) mod members;
 pub(super) mod network;
 pub(super) mod step;

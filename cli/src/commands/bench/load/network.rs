@@ -1,9 +1,9 @@
 //! The network that a load runs on: one of the bench's own, made for it and deleted afterwards, or one that runs.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use synod_node::ports::block;
 use synod_testnet::folder::Endpoint;
 use synod_testnet::network::Testnet;
 use synod_testnet::plan::Options;
@@ -38,21 +38,7 @@ impl Network {
         let synod = std::env::current_exe()
             .map_err(|error| Failure::failed("bench", format!("this program cannot find itself: {error}")))?;
         let testnet = Testnet::new(&synod, &folder.join("testnet"));
-        let options = Options {
-            nodes: 4,
-            ordering,
-            mining_threads: 0,
-            seed: None,
-            rpc_port: free_port()?,
-            p2p_port: free_port()?,
-            web_port: free_port()?,
-            getwork_port: free_port()?,
-            sync,
-            faults: false,
-            hash_rate: 1e6,
-            spacing_seconds: 2,
-            roomy: true,
-        };
+        let options = options(ordering, sync)?;
         let mut own = Own { testnet, endpoints: Vec::new() };
         own.endpoints = own.testnet.up(&options).map_err(failed)?.endpoints.nodes;
         let urls = own.endpoints.iter().map(|node| Url::parse(&node.rpc));
@@ -81,12 +67,32 @@ impl Drop for Own {
     }
 }
 
-/// A port that the system gives; the network takes what is free from there on.
-fn free_port() -> Outcome<u16> {
-    let address = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    address
-        .map(|address| address.port())
-        .map_err(|error| Failure::failed("bench", format!("the system gives no port: {error}")))
+/// Four members with room for any load.
+///
+/// # Errors
+/// No ports are free.
+pub(crate) fn options(ordering: Ordering, sync: bool) -> Outcome<Options> {
+    let first = ports()?;
+    Ok(Options {
+        nodes: 4,
+        ordering,
+        mining_threads: 0,
+        seed: None,
+        rpc_port: first,
+        p2p_port: first + 16,
+        web_port: first + 32,
+        getwork_port: first + 48,
+        sync,
+        faults: false,
+        hash_rate: 1e6,
+        spacing_seconds: 2,
+        roomy: true,
+    })
+}
+
+/// Where the nodes listen.
+fn ports() -> Outcome<u16> {
+    block().map_err(|error| Failure::failed("bench", format!("there is no port for the nodes: {error}")))
 }
 
 fn failed(error: synod_testnet::error::TestnetError) -> Failure {

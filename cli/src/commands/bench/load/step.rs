@@ -285,12 +285,12 @@ fn probe(connection: &mut Connection, from: Instant, to: Instant) -> Outcome<Vec
     Ok(times)
 }
 
-fn own_cpu() -> Duration {
+pub(crate) fn own_cpu() -> Duration {
     let pid = i32::try_from(std::process::id()).unwrap_or_default();
     synod_testnet::process::cpu_time(pid).unwrap_or_default()
 }
 
-fn sleep_until(at: Instant) -> Outcome<()> {
+pub(crate) fn sleep_until(at: Instant) -> Outcome<()> {
     loop {
         go_on()?;
         let left = at.saturating_duration_since(Instant::now());

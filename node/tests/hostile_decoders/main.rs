@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod committee;
+
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -340,6 +342,7 @@ fn proof_view(account: &str) -> String {
 #[test]
 fn cry_4_and_sto_9_hostile_bytes_are_refused_or_kept_exactly() {
     let mut decoders = from_wires_and_disks();
+    decoders.extend(committee::decoders());
     decoders.extend(from_people_and_clients());
-    try_decoders(&decoders, inputs(30_000));
+    try_decoders(&decoders, inputs(40_000));
 }

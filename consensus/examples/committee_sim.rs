@@ -1,5 +1,5 @@
-//! Runs seeds of the simulation of PBFT and prints what it found: `pbft_sim FIRST END [SECONDS]`.
-//! SYNOD_SIM_MUTANT switches a wrong line on, SYNOD_SIM_BYZANTINE says how many members lie, and with
+//! Runs seeds of a committee's simulation and prints what it found: `committee_sim FIRST END [SECONDS]`.
+//! SYNOD_SIM_PROTOCOL names the ordering (pbft), SYNOD_SIM_NODES says how many members there are, SYNOD_SIM_MUTANT switches a wrong line on, SYNOD_SIM_BYZANTINE says how many members lie, and with
 //! SYNOD_SIM_TRACE set one seed's readable trace is printed. The command that people use is `synod sim`.
 #![expect(
     clippy::print_stdout,
@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use synod_consensus::sim::{Options, RangeReport, run, run_range};
+use synod_consensus::sim::{Options, RangeReport, Subject, run, run_range};
 
 fn main() {
     let variable = |name| std::env::var(name).ok();
@@ -25,7 +25,11 @@ fn search(mutant: Option<String>) {
     let end = arguments.next().unwrap_or(first + 100);
     let limit = Duration::from_secs(arguments.next().unwrap_or(60));
     let byzantine = std::env::var("SYNOD_SIM_BYZANTINE").ok().and_then(|text| text.parse().ok());
-    let template = Options { byzantine, mutant, ..Options::pbft(first) };
+    let named = std::env::var("SYNOD_SIM_PROTOCOL").unwrap_or_else(|_| "pbft".to_owned());
+    let subject = Subject::ALL.iter().copied().find(|subject| subject.name() == named);
+    let nodes = std::env::var("SYNOD_SIM_NODES").ok().and_then(|text| text.parse().ok());
+    let template =
+        Options { nodes, byzantine, mutant, ..Options::of(subject.unwrap_or(Subject::Pbft), first) };
     if std::env::var_os("SYNOD_SIM_TRACE").is_some() {
         let report = run(&Options { trace: true, ..template });
         report.trace.iter().for_each(|line| println!("{line}"));

@@ -1,0 +1,169 @@
+//! The thread that appends decided payloads to their log: those that wait go into one frame with one sync, and only
+//! then ordering hears that they are executed.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use alloy_primitives::{B256, Bytes};
+use crossbeam_channel::{Receiver, Sender, select};
+use synod_consensus::Input;
+use synod_consensus::agreement::Agreement;
+use synod_consensus::committee::{Outcome, Payload};
+use synod_ledger::disk::RealDisk;
+use synod_ledger::log::{FrameLog, LogError, LogOptions, Opened, Salt, create, open};
+use synod_types::committee::FaultModel;
+use synod_types::hash::sha256;
+use synod_types::{BlockHash, Height, Position};
+
+use super::desk::Desk;
+use crate::driver::history::NodeDisk;
+use crate::driver::stop::Stop;
+
+/// The log's folder in the member's.
+pub(super) const FOLDER: &str = "ordered";
+/// A frame that is longer than this gets no further payload.
+const FRAME: usize = 4 << 20;
+/// The domain tag of a decided payload's hash in the chain of hashes.
+const TAG: &[u8] = b"synod/ordered/v1";
+
+/// What ordering wants done.
+pub(super) enum Errand {
+    /// Append it.
+    Append {
+        /// Its place.
+        position: Position,
+        /// The payload; empty for a slot that was given up.
+        body: Bytes,
+    },
+    /// Make a payload of what waits.
+    Assemble {
+        /// At most so large.
+        max_bytes: usize,
+        /// At most so many.
+        most: usize,
+    },
+}
+
+/// The thread.
+pub(super) struct Scribe {
+    log: FrameLog<NodeDisk>,
+    desk: Arc<Desk>,
+    model: FaultModel,
+    answers: Sender<Input<Agreement>>,
+    head: B256,
+    /// The frame that is being filled: for each payload its length, four bytes, and its bytes.
+    frame: Vec<u8>,
+    written: Vec<(Position, BlockHash)>,
+}
+
+impl Scribe {
+    /// Begins a log; there must be none.
+    ///
+    /// # Errors
+    /// The log's, as a sentence.
+    pub(super) fn create(
+        disk: NodeDisk,
+        salt: Salt,
+        desk: Arc<Desk>,
+        model: FaultModel,
+        answers: Sender<Input<Agreement>>,
+    ) -> Result<Self, String> {
+        let log = create(disk, LogOptions::blocks(salt), 0).map_err(|error| error.to_string())?;
+        Ok(Self { log, desk, model, answers, head: B256::ZERO, frame: Vec::new(), written: Vec::new() })
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub(super) fn spawn(mut self, errands: Receiver<Errand>, stop: Stop) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("execution".to_owned()).spawn(move || {
+            loop {
+                let first = select! {
+                    recv(errands) -> errand => errand,
+                    recv(stop.signal()) -> _ => return,
+                };
+                let Ok(first) = first else { return };
+                let group = std::iter::once(first).chain(errands.try_iter());
+                let done = group.into_iter().try_for_each(|errand| self.carry_out(errand));
+                if let Err(error) = done.and_then(|()| self.commit()) {
+                    return stop.fail(error.to_string());
+                }
+            }
+        })
+    }
+
+    fn carry_out(&mut self, errand: Errand) -> Result<(), LogError> {
+        match errand {
+            Errand::Append { position, body } => {
+                let digest = Payload::new(body.clone()).map(|payload| payload.digest()).unwrap_or_default();
+                self.desk.decided(digest, Height(position.slot.0));
+                let place = [position.epoch.0.to_be_bytes(), position.slot.0.to_be_bytes()].concat();
+                self.head = sha256(&[TAG, self.head.as_slice(), &place, digest.as_slice()]);
+                // A payload is far below 4 GiB.
+                self.frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
+                self.frame.extend_from_slice(&body);
+                self.written.push((position, BlockHash(self.head)));
+                if self.frame.len() > FRAME {
+                    self.commit()?;
+                }
+            }
+            Errand::Assemble { max_bytes, most } => {
+                self.answer(Input::Done(Outcome::Assembled(self.desk.assemble(max_bytes, most))));
+                // Ordering takes off what it was given from what it heard last, which may be newer.
+                self.desk.tell_again();
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), LogError> {
+        if self.written.is_empty() {
+            return Ok(());
+        }
+        self.log.append(&self.frame)?;
+        self.frame.clear();
+        self.log.commit()?;
+        if let (FaultModel::Crash, Some((last, _))) = (self.model, self.written.last()) {
+            // A quorum that does not lie has accepted it: nothing more is waited for.
+            self.desk.settled(Height(last.slot.0));
+        }
+        for (position, block_hash) in std::mem::take(&mut self.written) {
+            self.answer(Input::Executed { position, block_hash });
+        }
+        Ok(())
+    }
+
+    fn answer(&self, input: Input<Agreement>) {
+        // Ordering is gone only when the member stops.
+        let _ = self.answers.send(input);
+    }
+}
+
+/// Reads the log of a member that has ended, from its folder: each decided slot's payloads, in order.
+///
+/// # Errors
+/// What is wrong with it, or what `each` says.
+pub fn ordered_log(folder: &Path, mut each: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+    let disk = RealDisk::open(&folder.join(FOLDER)).map_err(|error| error.to_string())?;
+    let log = match open(disk, LogOptions::blocks(Salt([0; 16]))).map_err(|error| error.to_string())? {
+        Opened::Whole(log, _) => log,
+        Opened::Damaged(damaged) => return Err(format!("damaged: {:?}", damaged.damage())),
+    };
+    let mut number = log.floor();
+    while number < log.next_frame() {
+        let frame = log.read(number).map_err(|error| error.to_string())?;
+        let mut rest = &frame[..];
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let length = u32::from_be_bytes(*length) as usize;
+            let (body, after) =
+                after.split_at_checked(length).ok_or_else(|| format!("frame {number:?} is cut short"))?;
+            // A slot that was given up is empty; the others begin with a time.
+            each(body.get(8..).unwrap_or_default())?;
+            rest = after;
+        }
+        number.0 += 1;
+    }
+    Ok(())
+}

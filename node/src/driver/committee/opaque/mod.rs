@@ -1,0 +1,282 @@
+//! A member of a committee that orders bytes and executes nothing: what the ordering alone carries.
+//!
+//! Everything on the way to a decision is a node's own: the direct streams, the checks off the ordering thread, the
+//! ordering thread and its journal, the bodies that votes stand on, attestations and certificates. Only the ledger is
+//! missing: a decided payload is appended to a log of its own and synced, and its hash in a chain of hashes is what
+//! members attest. Where members may lie, a call is answered with the certificate; where they only crash, once its
+//! payloads are decided and durable at the member that answers. Nothing of this is for money: it starts only on test networks whose listeners are all on loopback.
+//!
+//! - [`desk`]: what waits, what is on its way, and who is to hear of it. [`log`]: the thread that appends.
+
+mod desk;
+mod log;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use alloy_primitives::Bytes;
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use prometheus_client::registry::Registry;
+use synod_consensus::agreement::{Agreement, Config as Rules};
+use synod_consensus::committee::{Certificate, Event, History, Job, MemberIndex, Payload, Validity};
+use synod_consensus::{Durable, Effect, Replica};
+use synod_ledger::log::{LogOptions, Salt};
+use synod_types::{Epoch, Height};
+use tokio::sync::watch;
+
+use self::desk::{Desk, PAYLOAD_BYTES};
+pub use self::log::ordered_log;
+use self::log::{Errand, Scribe};
+use super::certificates::Certificates;
+use super::epoch::{Current, Known, Now};
+use super::fetch::QUESTIONS;
+use super::memory::{Memory, Opened};
+use super::wire::{Reader, Writer};
+use crate::config::Config;
+use crate::driver::clock::Clock;
+use crate::driver::history::NodeDisk;
+use crate::driver::ordering::{self, Ordering, Outlet};
+use crate::driver::peers::PeerTable;
+use crate::driver::start::{NodeError, network_config, open_disk, random};
+use crate::driver::stop::{Reason, Stop};
+use crate::driver::wire::TransactionDoor;
+use crate::home::Home;
+use crate::identity;
+use crate::network::{self, GossipId, Network, PeerName, Verdict};
+use crate::rpc::{RpcConfig, RpcLimits, RpcServer};
+
+/// Errands that may wait for the thread that appends.
+const ERRANDS: usize = 256;
+/// Bytes of submissions that may be received at a time: a call is answered when its payloads are final.
+const BODIES: usize = 128 << 20;
+
+/// A running member.
+pub struct OpaqueMember {
+    stop: Stop,
+    home: Home,
+    network: Network,
+    rpc: RpcServer,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl OpaqueMember {
+    /// Starts it in the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start(config: Config) -> Result<Self, NodeError> {
+        config.check()?;
+        let home = Home::open(&config.folder)?;
+        let genesis = home.genesis().clone();
+        let listeners = config.p2p.listen.iter().chain([&config.rpc.listen]);
+        if !genesis.testnet || !listeners.into_iter().all(|one| one.ip().is_loopback()) {
+            let problem = "only a test network on loopback orders opaque bytes".to_owned();
+            return Err(NodeError::Folder { path: config.folder, problem });
+        }
+        let (clock, stop) = (Clock::start(), Stop::new());
+        let key = identity::open(&config.folder, genesis.testnet, &random()?, None)?;
+        let validator = identity::open_validator(&config.folder, genesis.testnet, None)?;
+        let committee = super::of(&genesis)?.ok_or(NodeError::Ordering(genesis.ordering))?;
+        let (network, events) =
+            network::start(network_config(&config, &genesis, &key)?, &mut Registry::default()).await?;
+
+        let (inputs, inbox) = ordering::queues::<Agreement>();
+        let disk = |name: &str| open_disk(&config.folder.join(name), config.storage.sync);
+        let salted = || Ok::<_, NodeError>(LogOptions::votes(Salt(random()?)));
+        let sync = config.storage.sync;
+        let Opened { memory, records, signer } =
+            Memory::open(&config.folder, sync, &committee, validator.as_ref())?;
+        let (certificates, unwritten) =
+            Certificates::open(disk("certificates")?, salted()?).map_err(NodeError::Certificates)?;
+        let rules = Rules::new(committee, signer, Arc::new(Framed), &genesis.limits)?;
+        // View 0 is member 0's; where leaders are elected nobody begins as one.
+        let first = (genesis.ordering == synod_types::genesis::Ordering::Pbft).then_some(MemberIndex(0));
+        let desk = Arc::new(Desk::new(inputs.demand.clone(), clock, rules.me(), first, network.clone()));
+        let model = rules.committee().record().model;
+        let scribe =
+            Scribe::create(disk(log::FOLDER)?, Salt(random()?), Arc::clone(&desk), model, inputs.answers)
+                .map_err(|error| NodeError::Folder {
+                    path: config.folder.join(log::FOLDER),
+                    problem: error,
+                })?;
+        let replica = Replica::recover(
+            rules.clone(),
+            records,
+            History::default(),
+            &Durable::proven_by(&memory),
+            u64::from_be_bytes(random::<8>()?),
+            clock.now(),
+            clock.wall(),
+        );
+        let (status, _) = watch::channel(replica.status());
+        let (errands, waiting) = bounded(ERRANDS);
+        let (questions, _) = bounded(QUESTIONS);
+        let now = Now::new(Current::new(rules, inputs.network));
+        let ordering = Ordering {
+            replica,
+            journal: Some(memory),
+            outlet: OpaqueOutlet {
+                writer: Writer { network: network.clone(), now: now.clone() },
+                errands,
+                certificates: certificates.clone(),
+                desk: Arc::clone(&desk),
+                stop: stop.clone(),
+            },
+            inbox,
+            clock,
+            status,
+            stop: stop.clone(),
+            // Nothing here ends an epoch.
+            successor: Box::new(|_| None),
+        };
+        let reader = Reader {
+            events,
+            network: network.clone(),
+            now,
+            epochs: OneEpoch(certificates.clone()),
+            shown: BTreeMap::new(),
+            heights: PeerTable::default(),
+            transactions: NoTransactions(network.clone()),
+            questions,
+        };
+        let threads = vec![
+            scribe.spawn(waiting, stop.clone()).map_err(NodeError::System)?,
+            ordering.spawn().map_err(NodeError::System)?,
+            reader.spawn().map_err(NodeError::System)?,
+            certificates.spawn(unwritten, stop.clone()).map_err(NodeError::System)?,
+        ];
+        let limits = RpcLimits { bodies_bytes: BODIES, ..RpcLimits::default() };
+        let rpc = RpcServer::start_ordering(RpcConfig { limits, ..RpcConfig::new(config.rpc.listen) }, desk);
+        let rpc = rpc.await?;
+        home.write_pid()?;
+        Ok(Self { stop, home, network, rpc, threads })
+    }
+
+    /// Asks it to end.
+    pub fn stopper(&self) -> impl Fn() + Send + 'static {
+        let stop = self.stop.clone();
+        move || stop.ask()
+    }
+
+    /// Runs until it is asked to end or must, and takes it down.
+    pub async fn run(self) -> Reason {
+        let reason = self.stop.stopped().await;
+        // Calls that wait for what is not decided any more must not hold the end up.
+        drop(self.rpc);
+        self.network.shutdown().await;
+        let threads = self.threads;
+        // A thread that panicked has printed why.
+        let _ =
+            tokio::task::spawn_blocking(move || threads.into_iter().for_each(|one| drop(one.join()))).await;
+        self.home.remove_pid();
+        reason
+    }
+}
+
+/// A payload is a time and some payloads of the fixed length.
+#[derive(Debug)]
+struct Framed;
+
+impl Validity for Framed {
+    fn check(&self, payload: &Payload) -> Result<(), String> {
+        let content = payload.bytes().len().saturating_sub(8);
+        let is_whole = content > 0 && content.is_multiple_of(PAYLOAD_BYTES);
+        if is_whole { Ok(()) } else { Err(format!("{content} bytes are no whole number of payloads")) }
+    }
+}
+
+/// Nobody gossips transactions here.
+struct NoTransactions(Network);
+
+impl TransactionDoor for NoTransactions {
+    fn waiting(&self) -> Vec<Vec<Bytes>> {
+        Vec::new()
+    }
+
+    fn told(&self, _: PeerName, _: Vec<Bytes>) {}
+
+    fn gossiped(&self, id: GossipId, _from: PeerName, _data: Bytes) {
+        self.0.report(id, Verdict::Ignore);
+    }
+}
+
+/// The one epoch that there is.
+struct OneEpoch(Certificates<NodeDisk>);
+
+impl Known for OneEpoch {
+    fn newest(&self) -> Option<Certificate> {
+        self.0.newest()
+    }
+
+    fn tip(&self) -> Height {
+        self.newest().map_or(Height(0), |newest| newest.statement.height)
+    }
+
+    fn end_of(&self, _: Epoch) -> Option<Certificate> {
+        None
+    }
+}
+
+/// Where effects go.
+struct OpaqueOutlet {
+    writer: Writer,
+    errands: Sender<Errand>,
+    certificates: Certificates<NodeDisk>,
+    desk: Arc<Desk>,
+    stop: Stop,
+}
+
+impl Outlet<Agreement> for OpaqueOutlet {
+    fn carry_out(&mut self, effect: Effect<Agreement>) -> Result<(), Box<Effect<Agreement>>> {
+        let errand = match &effect {
+            Effect::Append { position, body, .. } => {
+                Errand::Append { position: *position, body: body.clone() }
+            }
+            Effect::Start(Job::Assemble { max_bytes, max_transactions }) => {
+                Errand::Assemble { max_bytes: *max_bytes, most: *max_transactions }
+            }
+            _ => {
+                self.say(effect);
+                return Ok(());
+            }
+        };
+        match self.errands.try_send(errand) {
+            Err(TrySendError::Full(_)) => Err(Box::new(effect)),
+            // The thread is gone: the member is stopping.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+}
+
+impl OpaqueOutlet {
+    fn say(&self, effect: Effect<Agreement>) {
+        match effect {
+            Effect::Send { to, message } => self.writer.send(to, message),
+            Effect::Broadcast(message) => self.writer.broadcast(message),
+            Effect::Accuse { peer, fault } => self.writer.accuse(peer, &fault),
+            Effect::Tell(Event::Certified(certificate)) => {
+                self.certificates.keep(&certificate);
+                self.desk.settled(certificate.statement.height);
+            }
+            Effect::Tell(Event::Abandoned { digest }) => self.desk.abandoned(digest),
+            Effect::Tell(Event::LeaderChanged { view, leader }) => {
+                tracing::info!(view, leader, "a view began");
+                self.desk.leads(leader);
+            }
+            Effect::Tell(Event::Caught(evidence)) => {
+                tracing::error!(member = %evidence.member, "A MEMBER CONTRADICTED ITSELF");
+            }
+            Effect::Tell(Event::Diverged { position, .. }) => {
+                self.stop.fail(format!("this member and the committee disagree at {position}"));
+            }
+            // Nothing here serves old payloads: whoever falls so far behind stays there, and the count shows it.
+            Effect::Start(Job::Fetch { certificate }) => {
+                tracing::error!(height = %certificate.statement.height, "this member is too far behind");
+            }
+            _ => {
+                self.stop.fail("ordering asked for what no committee does: a bug of this program".to_owned());
+            }
+        }
+    }
+}
