@@ -88,6 +88,11 @@ impl Load {
         })
     }
 
+    /// When a transfer of this load counts as acknowledged.
+    pub fn rule(&self) -> Acknowledged {
+        self.rule
+    }
+
     /// How many transfers were submitted.
     pub fn submitted(&self) -> u64 {
         self.submitted

@@ -3,9 +3,11 @@
 //! its disk, follows without a vote until the committee has taken it back, and counts from then on. Beside all of it
 //! every node is read from, and no read may miss what was final ([`super::linear`]).
 //!
-//! The gap after the death of a primary is what a client sees: from the kill to the next certified block at a
-//! node that lives, while transfers wait all the time.
+//! The gap after the death of a primary is what a client sees: from the kill to the first certified block of a later
+//! term at a node that lives, while transfers wait all the time. What the dead one had under way may still be
+//! certified meanwhile, and is no end of the gap.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,7 @@ use crate::process::{self, Signal};
 /// What a committee's soak found, beside what every soak does.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CommitteeReport {
-    /// From each kill of a primary to the next certified block, in milliseconds.
+    /// From each kill of a primary to the first certified block of a later term, in milliseconds.
     pub gaps_ms: Vec<u64>,
     /// From the last return after a kill of all to the next certified block, in milliseconds.
     pub after_all_ms: Option<u64>,
@@ -117,7 +119,7 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         if !self.load_until(busy, moment, before, report).await {
             return Ok(());
         }
-        let Some(primary) = self.primary().await? else {
+        let Some((term, primary)) = self.primary().await? else {
             report.violations.push("the primary is no node of this network".to_owned());
             return Ok(());
         };
@@ -128,7 +130,9 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         self.testnet.stop(&name, true)?;
         report.kills += 1;
         let before = settled(&self.clients[alive]).await?;
-        let Some(gap) = self.next_block(alive, before, killed, report).await? else { return Ok(()) };
+        let Some(gap) = self.next_block_after(Some(term), alive, before, killed, report).await? else {
+            return Ok(());
+        };
         found.gaps_ms.push(gap);
         self.bring_back(&name, report);
         self.agree(report).await?;
@@ -300,10 +304,26 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         begun: Instant,
         report: &mut SoakReport,
     ) -> Result<Option<u64>, TestnetError> {
+        self.next_block_after(None, node, before, begun, report).await
+    }
+
+    /// As [`Self::next_block`]; if a `term` is given, then of a later one.
+    async fn next_block_after(
+        &mut self,
+        term: Option<u64>,
+        node: usize,
+        mut before: u64,
+        begun: Instant,
+        report: &mut SoakReport,
+    ) -> Result<Option<u64>, TestnetError> {
         let client = self.clients[node].clone();
         let mut loaded: Option<Instant> = None;
         loop {
-            let now = settled(&client).await?;
+            let status = client.status().await?;
+            let now = status.settled_height.0;
+            if term.is_some_and(|old| leads(&status.facts).is_none_or(|(term, _)| term <= old)) {
+                before = before.max(now);
+            }
             if now > before {
                 report.height = report.height.max(now);
                 return Ok(Some(milliseconds(begun.elapsed())));
@@ -324,21 +344,16 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
         }
     }
 
-    /// The node that leads.
-    async fn primary(&self) -> Result<Option<usize>, TestnetError> {
+    /// The newest term, and the node that leads it.
+    async fn primary(&self) -> Result<Option<(u64, usize)>, TestnetError> {
         let mut newest = None;
         for client in &self.clients {
-            let facts = client.status().await?.facts;
-            // A ballot is its round and its leader.
-            let number = |name: &str| facts.get(name)?.split('.').next()?.parse::<u64>().ok();
-            let terms = [("view", "primary"), ("ballot", "leader"), ("zab_epoch", "leader")];
-            let leads = terms.into_iter().find_map(|(term, leader)| number(term).zip(number(leader)));
-            newest = newest.max(leads);
+            newest = newest.max(leads(&client.status().await?.facts));
         }
-        let Some((_, primary)) = newest else { return Ok(None) };
+        let Some((term, primary)) = newest else { return Ok(None) };
         let members = self.clients[0].validators().await?.members;
         let name = members.into_iter().find(|member| u64::from(member.index) == primary).map(|one| one.name);
-        Ok(self.nodes.iter().position(|node| Some(&node.name) == name.as_ref()))
+        Ok(self.nodes.iter().position(|node| Some(&node.name) == name.as_ref()).map(|node| (term, node)))
     }
 
     async fn votes(&self, node: usize) -> Result<bool, TestnetError> {
@@ -367,6 +382,14 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
             tokio::time::sleep(GLANCE).await;
         }
     }
+}
+
+/// The term (a view, a ballot's round or an epoch of Zab) in which a node is, and the member that leads it.
+fn leads(facts: &BTreeMap<String, String>) -> Option<(u64, u64)> {
+    // A ballot is its round and its leader.
+    let number = |name: &str| facts.get(name)?.split('.').next()?.parse::<u64>().ok();
+    let terms = [("view", "primary"), ("ballot", "leader"), ("zab_epoch", "leader")];
+    terms.into_iter().find_map(|(term, leader)| number(term).zip(number(leader)))
 }
 
 async fn settled(client: &Client) -> Result<u64, TestnetError> {

@@ -135,7 +135,7 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
             tokio::time::sleep(POLL).await;
         }
         report.acknowledged = self.load.acknowledged().len() as u64;
-        if self.load.waiting() > 0 && report.committee.is_some() {
+        if self.load.waiting() > 0 && self.load.rule() == Acknowledged::Settled {
             let waiting = self.load.waiting();
             report.violations.push(format!("{waiting} transfers were not acknowledged within {AGREEMENT:?}"));
         }
@@ -154,11 +154,43 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
     async fn judge_newest(&mut self, count: usize, report: &mut SoakReport) -> Result<(), TestnetError> {
         self.load.observe(&self.clients[0]).await;
         for client in &self.clients {
+            if !self.has_what_is_acknowledged(client, report).await? {
+                continue;
+            }
             for id in self.load.denied(client, count).await? {
                 report.violations.push(format!("{} denies {id}, which was acknowledged", client.name()));
             }
         }
         Ok(())
+    }
+
+    /// Waits until a node has the highest block in which something was acknowledged: a node to which that block is
+    /// still on its way denies nothing, one that never gets it is a violation of its own.
+    async fn has_what_is_acknowledged(
+        &self,
+        client: &Client,
+        report: &mut SoakReport,
+    ) -> Result<bool, TestnetError> {
+        let highest = self.load.told().last().map_or(0, |&(_, height)| height);
+        let begun = std::time::Instant::now();
+        loop {
+            let status = client.status().await?;
+            let has = match self.load.rule() {
+                Acknowledged::Settled => status.settled_height,
+                Acknowledged::Deep => status.head.height,
+            };
+            if has.0 >= highest {
+                return Ok(true);
+            }
+            if begun.elapsed() > AGREEMENT {
+                let name = client.name();
+                report
+                    .violations
+                    .push(format!("{name} is at {} {AGREEMENT:?} after {highest} was final", has.0));
+                return Ok(false);
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Starts a node that was killed or stopped, and notes how long it took.
