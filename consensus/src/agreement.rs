@@ -309,8 +309,8 @@ fn widen<P: Member>(effect: Effect<P>) -> Effect<Agreement> {
     match effect {
         Effect::Send { to, message } => Effect::Send { to, message: P::message(message) },
         Effect::Broadcast(message) => Effect::Broadcast(P::message(message)),
-        Effect::Append { position, block_hash, body, settled } => {
-            Effect::Append { position, block_hash, body, settled }
+        Effect::Append { position, block_hash, body, digest, settled } => {
+            Effect::Append { position, block_hash, body, digest, settled }
         }
         Effect::Rewind { to, block_hash } => Effect::Rewind { to, block_hash },
         Effect::Load { block_hash } => Effect::Load { block_hash },

@@ -3,7 +3,7 @@
 //! A step writes its effects into its [`Context`]. They do not reach the driver from there: the
 //! [`Replica`](crate::replica::Replica) seals them with the journal frame that holds the step's records.
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 use synod_types::{BlockHash, Position, UnixMillis};
 
 use crate::protocol::{Peer, Protocol};
@@ -35,6 +35,8 @@ pub enum Effect<P: Protocol> {
         /// The block's canonical bytes (proof of work), or the payload's; empty where a committee decided
         /// nothing: an empty block with its parent's time.
         body: Bytes,
+        /// The digest of the payload that a committee decided; `None` for an empty block, and under proof of work.
+        digest: Option<B256>,
         /// The highest position that is settled once this block is applied.
         settled: Position,
     },

@@ -86,7 +86,7 @@ impl Paxos {
                 },
             };
             let position = self.position(slot);
-            cx.effect(Effect::Append { position, block_hash: None, body, settled: position });
+            cx.effect(Effect::Append { position, block_hash: None, body, digest: chosen, settled: position });
             self.delivered = slot;
             self.timers.made_progress(cx.now());
         }

@@ -69,7 +69,8 @@ impl Pbft {
             let decision = self.slots.get(&slot).and_then(|state| state.decision.as_ref());
             let Some(decision) = decision.filter(|_| !self.is_past_end(slot)) else { return };
             let is_committed = decision.choice.view == self.view && self.is_active;
-            let body = match decision.choice.digest {
+            let digest = decision.choice.digest;
+            let body = match digest {
                 None => Bytes::new(),
                 Some(digest) => match self.bodies.get(digest) {
                     Some(payload) => payload.bytes().clone(),
@@ -77,7 +78,7 @@ impl Pbft {
                 },
             };
             let position = self.position(slot);
-            cx.effect(Effect::Append { position, block_hash: None, body, settled: position });
+            cx.effect(Effect::Append { position, block_hash: None, body, digest, settled: position });
             self.delivered = slot;
             self.timers.made_progress(cx.now(), is_committed);
         }

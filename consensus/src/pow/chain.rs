@@ -148,6 +148,7 @@ impl ProofOfWork {
                 position: position(height),
                 block_hash: Some(hash),
                 body: body.bytes().clone(),
+                digest: None,
                 settled: position(settled),
             });
             self.chain.route.pop_front();

@@ -247,7 +247,8 @@ impl Zab {
             }
             let Some(payload) = self.bodies.get(entry.digest) else { return };
             let (body, position) = (payload.bytes().clone(), self.position(slot));
-            cx.effect(Effect::Append { position, block_hash: None, body, settled: position });
+            let digest = Some(entry.digest);
+            cx.effect(Effect::Append { position, block_hash: None, body, digest, settled: position });
             self.delivered = slot;
             self.timers.made_progress();
         }

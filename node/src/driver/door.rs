@@ -331,7 +331,7 @@ impl Door {
 
     fn demand(&self) -> Demand {
         let pool = self.pool();
-        let bytes = pool.bytes().saturating_sub(self.offers().bytes(&pool)) as u64;
+        let bytes = pool.bytes().saturating_sub(self.offers().bytes()) as u64;
         let oldest = pool.oldest_executable(self.head().next_base_fee);
         let age = oldest.map(|since| self.clock.wall().0.saturating_sub(since.0));
         let now = self.clock.now();
@@ -359,12 +359,14 @@ impl Door {
     pub(super) fn select_beyond_offers(&self, room: BlockRoom, base_fee: u128) -> Vec<VerifiedTransaction> {
         self.told().waits = false;
         let pool = self.pool();
-        pool.select_beyond(self.offers().taken(), room, base_fee)
+        pool.select_beyond(&self.offers(), room, base_fee)
     }
 
     /// A payload of these transactions is on its way.
-    pub(super) fn offered(&self, digest: B256, transactions: Vec<TransactionId>) {
-        self.offers().begin(digest, transactions);
+    pub(super) fn offered(&self, digest: B256, transactions: &[VerifiedTransaction]) {
+        let pool = self.pool();
+        let sized = |one: &VerifiedTransaction| Some((one.id(), pool.find(one.id())?.bytes));
+        self.offers().begin(digest, transactions.iter().filter_map(sized));
     }
 
     /// A payload is in a block, or will be in none: what is left of it is free again.
@@ -393,6 +395,9 @@ impl Door {
             reverted,
             now: self.clock.wall(),
         });
+        let mut offers = self.offers();
+        included.iter().for_each(|(_, id)| offers.included(*id));
+        drop(offers);
         drop(pool);
         if !report.returned.is_empty() {
             tracing::info!(transactions = report.returned.len(), "reverted transactions wait again");

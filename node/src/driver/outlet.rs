@@ -49,9 +49,9 @@ impl Outlet<ProofOfWork> for PowOutlet {
         match effect {
             Effect::Send { to, message } => self.writer.send(to, &message),
             Effect::Broadcast(message) => self.writer.broadcast(&message),
-            Effect::Append { position, block_hash, body, settled } => {
+            Effect::Append { position, block_hash, body, digest, settled } => {
                 let task = Task::Append { position, body: body.clone() };
-                return self.ask(task, || Effect::Append { position, block_hash, body, settled });
+                return self.ask(task, || Effect::Append { position, block_hash, body, digest, settled });
             }
             Effect::Rewind { to, block_hash } => {
                 return self.ask(Task::Rewind { to: block_hash }, || Effect::Rewind { to, block_hash });

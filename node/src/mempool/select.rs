@@ -1,11 +1,9 @@
 //! What goes into a template: senders in line, one transaction each and round again, each by nonce.
 
-use std::collections::BTreeSet;
-
-use synod_types::{TransactionId, UnixMillis, VerifiedTransaction};
+use synod_types::{UnixMillis, VerifiedTransaction};
 
 use super::queue::Entry;
-use super::{BlockRoom, Pool};
+use super::{BlockRoom, Offers, Pool};
 
 impl Pool {
     /// Transactions for the next block at this base fee, in the order in which they are to run.
@@ -14,14 +12,14 @@ impl Pool {
     /// block: its later nonces cannot run before. Whoever waits longest is tried first in an empty block,
     /// so that large transactions get their turn.
     pub fn select(&self, room: BlockRoom, base_fee: u128) -> Vec<VerifiedTransaction> {
-        self.select_beyond(&BTreeSet::new(), room, base_fee)
+        self.select_beyond(&Offers::default(), room, base_fee)
     }
 
-    /// The same behind `taken`, which are on their way into earlier blocks: they take no room here, and their
+    /// The same behind `offers`, which are on their way into earlier blocks: they take no room here, and their
     /// senders' next ones follow them.
     pub fn select_beyond(
         &self,
-        taken: &BTreeSet<TransactionId>,
+        offers: &Offers,
         mut room: BlockRoom,
         base_fee: u128,
     ) -> Vec<VerifiedTransaction> {
@@ -29,14 +27,12 @@ impl Pool {
         let queues = self.line.values().filter_map(|sender| self.queues.get(sender));
         let mut senders: Vec<_> = queues.map(|queue| queue.executable()).collect();
         while !senders.is_empty() && room.transactions > 0 {
-            senders.retain_mut(|entries| {
-                match entries.find(|entry| !taken.contains(&entry.transaction.id())) {
-                    Some(entry) if entry.transaction.native().max_fee >= base_fee && room.take(entry) => {
-                        selected.push(entry.transaction.clone());
-                        true
-                    }
-                    _ => false,
+            senders.retain_mut(|entries| match entries.find(|entry| !offers.has(entry.transaction.id())) {
+                Some(entry) if entry.transaction.native().max_fee >= base_fee && room.take(entry) => {
+                    selected.push(entry.transaction.clone());
+                    true
                 }
+                _ => false,
             });
         }
         selected

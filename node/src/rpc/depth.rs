@@ -2,25 +2,33 @@
 
 /// Whether brackets and braces outside strings nest deeper than `limit`.
 pub(super) fn is_deeper_than(json: &[u8], limit: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in json {
-        match (in_string, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (true, b'"') => in_string = false,
-            (true, _) => {}
-            (false, b'"') => in_string = true,
-            (false, b'[' | b'{') => {
+    let (mut depth, mut rest) = (0usize, json.iter());
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'"' => rest = behind_string(rest.as_slice()).iter(),
+            b'[' | b'{' => {
                 depth += 1;
                 if depth > limit {
                     return true;
                 }
             }
-            (false, b']' | b'}') => depth = depth.saturating_sub(1),
-            (false, _) => {}
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
         }
     }
     false
+}
+
+/// What follows the string whose opening quote was just read. Strings are where long parameters are long.
+fn behind_string(mut json: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', json) {
+        let escapes = usize::from(json[at] == b'\\');
+        json = json.get(at + 1 + escapes..).unwrap_or_default();
+        if escapes == 0 {
+            return json;
+        }
+    }
+    &[]
 }
 
 #[cfg(test)]

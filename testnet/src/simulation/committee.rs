@@ -294,6 +294,7 @@ impl<R: Kept> Node for MemberNode<R> {
         let written = self.below.running().blocks.block_at(executed.height());
         let block = written.map_err(|error| error.to_string())?.ok_or("the block is not in its log")?;
         self.below.took(&block, &executed);
+        executed.transactions.iter().for_each(|one| self.offers.included(one.id));
         if let Ok(payload) = Payload::new(body.clone()) {
             self.offers.end(payload.digest());
         }
@@ -335,9 +336,12 @@ impl<R: Kept> Node for MemberNode<R> {
             return false;
         }
         for block in &decoded {
-            if let Err(reason) = self.below.append_block(block) {
-                self.below.complain(wrong("A2", format!("a certified block is refused: {reason}")));
-                return true;
+            match self.below.append_block(block) {
+                Ok(included) => included.into_iter().for_each(|id| self.offers.included(id)),
+                Err(reason) => {
+                    self.below.complain(wrong("A2", format!("a certified block is refused: {reason}")));
+                    return true;
+                }
             }
             self.hashes.push(block.hash());
         }
@@ -395,7 +399,7 @@ impl<R: Kept> Node for MemberNode<R> {
         let Some(since) = self.below.pool.oldest_executable(base_fee) else {
             return Waiting { oldest_since: None, bytes: 0 };
         };
-        let free = self.below.pool.bytes().saturating_sub(self.offers.bytes(&self.below.pool));
+        let free = self.below.pool.bytes().saturating_sub(self.offers.bytes());
         let oldest_since = Some(Time(since.0.saturating_sub(EPOCH_MS) * 1_000));
         Waiting { oldest_since, bytes: free as u64 }
     }
@@ -405,7 +409,7 @@ impl<R: Kept> Node for MemberNode<R> {
         let whole = BlockRoom::of(&self.below.common.genesis);
         let room = payload_room(whole, wanted.max_bytes, wanted.max_transactions);
         let base_fee = ledger.base_fee_at(wanted.wall.max(ledger.head().time()));
-        let mut selected = self.below.pool.select_beyond(self.offers.taken(), room, base_fee);
+        let mut selected = self.below.pool.select_beyond(&self.offers, room, base_fee);
         if wanted.censors {
             selected.retain(|one| one.sender() != account(0));
         }
@@ -414,7 +418,8 @@ impl<R: Kept> Node for MemberNode<R> {
         }
         let recipient = Address::repeat_byte(self.seed as u8 + 1);
         let payload = payload_of(wanted.wall, recipient, recipient, &selected)?;
-        self.offers.begin(payload.digest(), selected.iter().map(|one| one.id()).collect());
+        let sized = |id| Some((id, self.below.pool.find(id)?.bytes));
+        self.offers.begin(payload.digest(), selected.iter().filter_map(|one| sized(one.id())));
         Some(payload)
     }
 

@@ -216,8 +216,8 @@ impl NodeLedger {
         }
     }
 
-    /// Executes another's block on the tip and writes it.
-    pub(super) fn append_block(&mut self, block: &Block) -> Result<(), String> {
+    /// Executes another's block on the tip and writes it; its transactions.
+    pub(super) fn append_block(&mut self, block: &Block) -> Result<Vec<TransactionId>, String> {
         let running = self.running.as_mut().expect("a process that restarts is asked for nothing");
         let executed = match running.ledger.append(block, &self.known) {
             Ok(executed) => executed,
@@ -228,7 +228,7 @@ impl NodeLedger {
             }
         };
         self.took(block, &executed);
-        Ok(())
+        Ok(executed.transactions.iter().map(|one| one.id).collect())
     }
 
     /// A block is on the tip: the books must say the same of it.
@@ -300,7 +300,7 @@ impl synod_consensus::sim::Ledger for NodeLedger {
     }
 
     fn execute(&mut self, _: BlockHash, body: &Bytes) -> Result<(), String> {
-        self.append_block(&Block::from_bytes(body).map_err(|error| error.to_string())?)
+        self.append_block(&Block::from_bytes(body).map_err(|error| error.to_string())?).map(|_| ())
     }
 
     fn rewind(&mut self, to: BlockHash) -> Result<(), String> {

@@ -25,6 +25,8 @@ pub(in crate::driver) enum Task {
         position: Position,
         /// The payload.
         body: Bytes,
+        /// Its digest, unless it is empty.
+        digest: Option<B256>,
     },
     /// Make a payload of what waits; answered by `Assembled`.
     Assemble {
@@ -66,7 +68,7 @@ where
 
     fn carry_out(&mut self, task: Task, desk: &mut CommitteeDesk<D>) -> Result<(), String> {
         match task {
-            Task::Append { position, body } => self.append(position, &body, desk),
+            Task::Append { position, body, digest } => self.append(position, &body, digest, desk),
             Task::Assemble { max_bytes, max_transactions } => {
                 let payload = self.assemble(max_bytes, max_transactions, desk);
                 desk.answer(Input::Done(Outcome::Assembled(payload)));
@@ -113,6 +115,7 @@ impl Executor {
         &mut self,
         position: Position,
         body: &[u8],
+        digest: Option<B256>,
         desk: &mut CommitteeDesk<D>,
     ) -> Result<(), String>
     where
@@ -145,8 +148,8 @@ impl Executor {
         }
         self.extended(&extended.executed, desk);
         desk.appended(&extended.executed, Some(position));
-        if let Ok(payload) = Payload::new(Bytes::copy_from_slice(body)) {
-            desk.door.offer_ended(payload.digest());
+        if let Some(digest) = digest {
+            desk.door.offer_ended(digest);
         }
         Ok(())
     }
@@ -179,9 +182,8 @@ impl Executor {
         if selected.is_empty() {
             return None;
         }
-        let ids = selected.iter().map(|one| one.id()).collect();
         let payload = payload_of(time, self.proposer, self.fee_recipient, &selected)?;
-        desk.door.offered(payload.digest(), ids);
+        desk.door.offered(payload.digest(), &selected);
         Some(payload)
     }
 

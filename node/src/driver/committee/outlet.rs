@@ -48,9 +48,9 @@ where
         match effect {
             Effect::Send { to, message } => self.writer.send(to, message),
             Effect::Broadcast(message) => self.writer.broadcast(message),
-            Effect::Append { position, block_hash, body, settled } => {
-                let task = Task::Append { position, body: body.clone() };
-                return self.ask(task, || Effect::Append { position, block_hash, body, settled });
+            Effect::Append { position, block_hash, body, digest, settled } => {
+                let task = Task::Append { position, body: body.clone(), digest };
+                return self.ask(task, || Effect::Append { position, block_hash, body, digest, settled });
             }
             Effect::Start(Job::Assemble { max_bytes, max_transactions }) => {
                 let task = Task::Assemble { max_bytes, max_transactions };

@@ -9,7 +9,7 @@ use alloy_primitives::{B256, Bytes};
 use crossbeam_channel::{Receiver, Sender, select};
 use synod_consensus::Input;
 use synod_consensus::agreement::Agreement;
-use synod_consensus::committee::{Outcome, Payload};
+use synod_consensus::committee::Outcome;
 use synod_ledger::disk::RealDisk;
 use synod_ledger::log::{FrameLog, LogError, LogOptions, Opened, Salt, create, open};
 use synod_types::committee::FaultModel;
@@ -35,6 +35,8 @@ pub(super) enum Errand {
         position: Position,
         /// The payload; empty for a slot that was given up.
         body: Bytes,
+        /// Its digest; zero for one that is empty.
+        digest: B256,
     },
     /// Make a payload of what waits.
     Assemble {
@@ -96,8 +98,7 @@ impl Scribe {
 
     fn carry_out(&mut self, errand: Errand) -> Result<(), LogError> {
         match errand {
-            Errand::Append { position, body } => {
-                let digest = Payload::new(body.clone()).map(|payload| payload.digest()).unwrap_or_default();
+            Errand::Append { position, body, digest } => {
                 self.desk.decided(digest, Height(position.slot.0));
                 let place = [position.epoch.0.to_be_bytes(), position.slot.0.to_be_bytes()].concat();
                 self.head = sha256(&[TAG, self.head.as_slice(), &place, digest.as_slice()]);

@@ -230,8 +230,8 @@ struct OpaqueOutlet {
 impl Outlet<Agreement> for OpaqueOutlet {
     fn carry_out(&mut self, effect: Effect<Agreement>) -> Result<(), Box<Effect<Agreement>>> {
         let errand = match &effect {
-            Effect::Append { position, body, .. } => {
-                Errand::Append { position: *position, body: body.clone() }
+            Effect::Append { position, body, digest, .. } => {
+                Errand::Append { position: *position, body: body.clone(), digest: digest.unwrap_or_default() }
             }
             Effect::Start(Job::Assemble { max_bytes, max_transactions }) => {
                 Errand::Assemble { max_bytes: *max_bytes, most: *max_transactions }
