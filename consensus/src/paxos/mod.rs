@@ -26,6 +26,11 @@
 //! since its ballot is durable and never used again; what it knows to be chosen (COMMIT, the append) leaves
 //! only after that. Phase 1 begins above the newest certificate rather than above what is executed here:
 //! another member may still need a slot whose block this one has.
+//! No member refuses a value for its time, however far ahead of its clock, as members under PBFT do: it cannot be told
+//! what is new from what a later leader must bring to its end, and to refuse that would stop the committee for as long
+//! as somebody's clock was wrong. Members do not lie here, so that only a wrong clock does harm: the blocks' time goes
+//! ahead with it once, and stays there until the other clocks have come so far, since no block's time is less than its
+//! parent's. Heights, balances and `valid_until` do not depend on it; base fees fall as after so long an idle time.
 //!
 //! Durable are: the promised ballot, accepted values and their bodies ([`Record`]); executed blocks are the
 //! block log's. On the way to a certificate lie two syncs: the acceptances (the leader's at the same time as the

@@ -31,7 +31,7 @@
 //! the paper) as its difference to the follower's (as ZooKeeper sends it), named by digests; bodies are fetched. An
 //! epoch belongs to the member that it was promised to, so that an answer can be repeated. SNAP is the blocks up to
 //! a certificate, fetched from anybody. A leader's PROPOSE leaves before its own log is durable: its epoch is, and is
-//! never used again.
+//! never used again. As under Multi-Paxos ([`crate::paxos`]) no member refuses a transaction for its time.
 //!
 //! Durable are: `acceptedEpoch`, `currentEpoch`, the log and its bodies ([`Record`]); executed blocks are the
 //! block log's. Records become durable in the order in which they are written, those of one step together.

@@ -37,6 +37,9 @@ pub(crate) struct Finality {
     /// Which ordering
     #[arg(long, default_value = "pbft", value_parser = committees())]
     protocol: Ordering,
+    /// How many members [default: as many as one fault needs, 4 under pbft, 3 under paxos and zab]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(3..=16))]
+    nodes: Option<u8>,
     /// How many transfers, one after the other, each through the next node
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     transfers: u32,
@@ -107,7 +110,7 @@ impl Finality {
         progress.say(format!("the members start, {name}"));
         let folder = scratch.path.join(name);
         let begun = Instant::now();
-        let network = Network::start(&folder, self.protocol, sync)?;
+        let network = Network::start(&folder, self.protocol, self.nodes.map(usize::from), sync)?;
         let ready_ms = begun.elapsed().as_millis();
         let mut members = network.nodes.iter().map(Member::new).collect::<Outcome<Vec<_>>>()?;
         let status: StatusView = members[0].connection.call("synod_status", json!([]))?;

@@ -14,6 +14,7 @@ use synod_node::rpc::types::{AccountView, FeesView, StatusView};
 use synod_testnet::accounts::{DEV_ACCOUNTS, dev_key};
 use synod_types::address::{address_of, format_address};
 use synod_types::amount::SYN;
+use synod_types::genesis::Ordering;
 use synod_types::hash::sha256;
 use synod_types::{
     Address, B256, Bytes, Gas, NativeTransaction, SecretKey, Transaction, TransactionId, U256,
@@ -99,7 +100,7 @@ impl Transfers {
         let named = context.named_nodes()?;
         let network = if named.is_empty() {
             progress.say("four members start");
-            Network::start(&scratch.path, synod_types::genesis::Ordering::Pbft, !self.no_sync)?
+            Network::start(&scratch.path, Ordering::Pbft, None, !self.no_sync)?
         } else {
             Network::running(named.iter().map(|node| node.url().clone()).collect())
         };

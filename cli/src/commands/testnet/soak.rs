@@ -14,8 +14,8 @@ use crate::failure::{Exit, Failure, Outcome};
 
 /// Kill nodes under load, and look for what they forgot
 ///
-/// On a mined network one node or all of them are killed. Under a committee it is the primary; then all are killed
-/// at once, one stands still, so many are away that nothing is decided, and one loses its disk and rejoins.
+/// On a mined network one node or all of them are killed. Under a committee it is the primary, or the
+/// leader; then all are killed at once, one stands still, so many are away that nothing is decided, and one loses its disk and rejoins.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  synod testnet soak --kills 20 --json\n  synod testnet soak --kills 100 --pause 60 --outage 600"
@@ -108,7 +108,7 @@ fn write_committee(found: &CommitteeReport, formatter: &mut fmt::Formatter<'_>) 
     let ms = |value: Option<u64>| value.map_or("-".to_owned(), |value| format!("{value} ms"));
     writeln!(
         formatter,
-        "gap              median {}, 90 of 100 {}, longest {} after {} deaths of a primary",
+        "gap              median {}, 90 of 100 {}, longest {} after {} deaths of a leader",
         ms(found.gap_ms(50)),
         ms(found.gap_ms(90)),
         ms(found.gap_ms(100)),

@@ -45,7 +45,7 @@ impl Members {
         let failed = |error: &dyn std::fmt::Display| Failure::failed("bench", error.to_string());
         let synod = std::env::current_exe().map_err(|error| failed(&error))?;
         let testnet = Testnet::new(&synod, &folder.join("members"));
-        let options = Options { nodes, ..options(ordering, sync)? };
+        let options = options(ordering, nodes, sync)?;
         let endpoints = testnet.make(&options).map_err(|error| failed(&error))?.nodes;
         let urls = endpoints.iter().map(|node| Url::parse(&node.rpc));
         let urls = urls.collect::<Result<Vec<Url>, _>>().map_err(|error| failed(&error))?;

@@ -8,6 +8,7 @@ use synod_testnet::folder::Endpoint;
 use synod_testnet::network::Testnet;
 use synod_testnet::plan::Options;
 use synod_testnet::process;
+use synod_types::committee::fault_model;
 use synod_types::genesis::Ordering;
 
 use crate::client::http::Url;
@@ -28,17 +29,24 @@ struct Own {
 }
 
 impl Network {
-    /// Starts four members in a folder. They run this very binary.
+    /// Starts the members of a committee in a folder: so many, or as many as one fault needs. They run this very
+    /// binary.
     ///
     /// # Errors
     /// They do not start.
-    pub(crate) fn start(folder: &Path, ordering: Ordering, sync: bool) -> Outcome<Self> {
+    pub(crate) fn start(
+        folder: &Path,
+        ordering: Ordering,
+        nodes: Option<usize>,
+        sync: bool,
+    ) -> Outcome<Self> {
         // From now on Ctrl-C must not leave processes behind.
         interrupt::arm();
         let synod = std::env::current_exe()
             .map_err(|error| Failure::failed("bench", format!("this program cannot find itself: {error}")))?;
         let testnet = Testnet::new(&synod, &folder.join("testnet"));
-        let options = options(ordering, sync)?;
+        let least = || fault_model(ordering).map_or(4, |model| model.least_members(1));
+        let options = options(ordering, nodes.unwrap_or_else(least), sync)?;
         let mut own = Own { testnet, endpoints: Vec::new() };
         own.endpoints = own.testnet.up(&options).map_err(failed)?.endpoints.nodes;
         let urls = own.endpoints.iter().map(|node| Url::parse(&node.rpc));
@@ -67,14 +75,14 @@ impl Drop for Own {
     }
 }
 
-/// Four members with room for any load.
+/// Members with room for any load.
 ///
 /// # Errors
 /// No ports are free.
-pub(crate) fn options(ordering: Ordering, sync: bool) -> Outcome<Options> {
+pub(crate) fn options(ordering: Ordering, nodes: usize, sync: bool) -> Outcome<Options> {
     let first = ports()?;
     Ok(Options {
-        nodes: 4,
+        nodes,
         ordering,
         mining_threads: 0,
         seed: None,
