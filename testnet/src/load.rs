@@ -176,13 +176,16 @@ impl Load {
         }
     }
 
-    /// Those of the newest `count` acknowledged transfers that `client` denies.
+    /// Those of the newest `count` acknowledged transfers that `client` denies. What is in the blocks below those of a
+    /// node that began at a snapshot it cannot know: the root of its state speaks for them.
     ///
     /// # Errors
     /// The node does not answer.
     pub async fn denied(&self, client: &Client, count: usize) -> Result<Vec<TransactionId>, TestnetError> {
         let mut denied = Vec::new();
-        for &id in self.order.iter().rev().take(count) {
+        let base = client.status().await?.base_height.0;
+        let newest = self.order.iter().rev().take(count);
+        for &id in newest.filter(|id| self.acknowledged.get(id).is_none_or(|height| *height > base)) {
             if client.transaction(id).await?.status != TransactionStatus::Included {
                 denied.push(id);
             }

@@ -10,7 +10,6 @@ use serde_json::json;
 use synod_node::rpc::ordered::OrderedView;
 use synod_testnet::folder::Endpoint;
 use synod_testnet::network::Testnet;
-use synod_testnet::plan::Options;
 use synod_testnet::process;
 use synod_types::genesis::Ordering;
 
