@@ -30,6 +30,10 @@ pub(crate) trait Orders: Send + Sync + 'static {
 pub struct OrderedView {
     /// Whether this member leads, and takes payloads.
     pub leads: bool,
+    /// How many members are there, itself included: connected, and known by their introductions.
+    pub members: usize,
+    /// Whether it fell so far behind that it takes nothing any more: nothing here serves old payloads.
+    pub is_behind: bool,
     /// Everything up to here is final.
     pub height: Height,
     /// Microseconds from this member's proposals to their decisions, the middle.

@@ -63,13 +63,16 @@ impl Members {
                 .spawn();
             members.children.push(child.map_err(|error| failed(&error))?);
         }
-        members.find_leader()?;
+        members.assemble()?;
         Ok(members)
     }
 
-    fn find_leader(&mut self) -> Outcome<()> {
+    /// Waits until all are connected to all and one leads: whoever came later than what is decided without it would
+    /// never have it.
+    fn assemble(&mut self) -> Outcome<()> {
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
+            let (mut leader, mut connected) = (None, 0);
             for (at, (child, node)) in self.children.iter_mut().zip(&self.endpoints).enumerate() {
                 if let Ok(Some(status)) = child.try_wait() {
                     let log = process::last_lines(&process::log_file(node), 5);
@@ -77,15 +80,19 @@ impl Members {
                 }
                 let view = Connection::open(&self.urls[at])
                     .and_then(|mut connection| connection.call::<OrderedView>("synod_ordered", json!([])));
-                if view.is_ok_and(|view| view.leads) {
-                    self.leader = at;
-                    return Ok(());
+                if let Ok(view) = view {
+                    connected += usize::from(view.members == self.urls.len());
+                    leader = leader.or(view.leads.then_some(at));
                 }
+            }
+            if let Some(leader) = leader.filter(|_| connected == self.urls.len()) {
+                self.leader = leader;
+                return Ok(());
             }
             go_on()?;
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(Failure::failed("bench", "no member leads"))
+        Err(Failure::failed("bench", "the members do not find each other, or none of them leads"))
     }
 
     /// Processor time that each has taken so far, with its name.

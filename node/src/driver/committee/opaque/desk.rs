@@ -12,6 +12,7 @@ use synod_types::Height;
 use tokio::sync::oneshot;
 
 use crate::driver::clock::Clock;
+use crate::driver::committee::epoch::Now;
 use crate::driver::history;
 use crate::driver::ordering::{Demand, DemandBoard};
 use crate::network::Network;
@@ -34,11 +35,14 @@ pub(super) struct Desk {
     clock: Clock,
     own: Option<MemberIndex>,
     network: Network,
+    now: Now,
 }
 
 #[derive(Default)]
 struct State {
     leads: bool,
+    /// What it missed is served by nobody.
+    is_behind: bool,
     /// Since when clients of another leader have asked here in vain: until something is decided, it waits like
     /// what would have been forwarded, and a leader that is gone is replaced.
     knocked: Option<Time>,
@@ -72,9 +76,10 @@ impl Desk {
         own: Option<MemberIndex>,
         first: Option<MemberIndex>,
         network: Network,
+        now: Now,
     ) -> Self {
         let state = State { leads: own.is_some() && own == first, ..State::default() };
-        Self { state: Mutex::new(state), board, clock, own, network }
+        Self { state: Mutex::new(state), board, clock, own, network, now }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,6 +99,9 @@ impl Desk {
 
     fn hand_in(&self, bytes: Bytes) -> Result<oneshot::Receiver<Height>, Refusal> {
         let mut state = self.state();
+        if state.is_behind {
+            return Err(Refusal::new(ErrorCode::NotReady, "this member is too far behind to take payloads"));
+        }
         if !state.leads {
             if state.knocked.is_none() {
                 state.knocked = Some(self.clock.now());
@@ -172,10 +180,17 @@ impl Desk {
         self.state().offered.remove(&digest);
     }
 
+    /// What it missed comes no more: whoever waits for an answer hears that there is none here.
+    pub(super) fn fell_behind(&self) {
+        let mut state = self.state();
+        *state = State { is_behind: true, settled: state.settled, ..State::default() };
+        self.tell(&state);
+    }
+
     /// A view began under this leader.
     pub(super) fn leads(&self, leader: u64) {
         let mut state = self.state();
-        state.leads = self.own.is_some_and(|own| u64::from(own.0) == leader);
+        state.leads = !state.is_behind && self.own.is_some_and(|own| u64::from(own.0) == leader);
         state.knocked = None;
         if !state.leads {
             state.waiting.clear();
@@ -207,12 +222,15 @@ impl Orders for Desk {
     fn figures(&self) -> OrderedView {
         let state = self.state();
         let times: Vec<_> = state.decided_after.iter().copied().collect();
-        let (leads, height) = (state.leads, state.settled);
+        let (leads, height, is_behind) = (state.leads, state.settled, state.is_behind);
         drop(state);
+        let others = self.now.current().members.peers().len();
         let places = Percentiles::of(times);
         let (messages, bytes) = self.network.directly_sent();
         OrderedView {
             leads,
+            members: others + 1,
+            is_behind,
             height,
             decided_after_p50: places.p50.as_micros() as u64,
             decided_after_p99: places.p99.as_micros() as u64,

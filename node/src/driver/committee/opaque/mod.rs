@@ -92,7 +92,9 @@ impl OpaqueMember {
         let rules = Rules::new(committee, signer, Arc::new(Framed), &genesis.limits)?;
         // View 0 is member 0's; where leaders are elected nobody begins as one.
         let first = (genesis.ordering == synod_types::genesis::Ordering::Pbft).then_some(MemberIndex(0));
-        let desk = Arc::new(Desk::new(inputs.demand.clone(), clock, rules.me(), first, network.clone()));
+        let now = Now::new(Current::new(rules.clone(), inputs.network));
+        let board = inputs.demand.clone();
+        let desk = Arc::new(Desk::new(board, clock, rules.me(), first, network.clone(), now.clone()));
         let model = rules.committee().record().model;
         let scribe =
             Scribe::create(disk(log::FOLDER)?, Salt(random()?), Arc::clone(&desk), model, inputs.answers)
@@ -101,7 +103,7 @@ impl OpaqueMember {
                     problem: error,
                 })?;
         let replica = Replica::recover(
-            rules.clone(),
+            rules,
             records,
             History::default(),
             &Durable::proven_by(&memory),
@@ -112,7 +114,6 @@ impl OpaqueMember {
         let (status, _) = watch::channel(replica.status());
         let (errands, waiting) = bounded(ERRANDS);
         let (questions, _) = bounded(QUESTIONS);
-        let now = Now::new(Current::new(rules, inputs.network));
         let ordering = Ordering {
             replica,
             journal: Some(memory),
@@ -273,6 +274,7 @@ impl OpaqueOutlet {
             // Nothing here serves old payloads: whoever falls so far behind stays there, and the count shows it.
             Effect::Start(Job::Fetch { certificate }) => {
                 tracing::error!(height = %certificate.statement.height, "this member is too far behind");
+                self.desk.fell_behind();
             }
             _ => {
                 self.stop.fail("ordering asked for what no committee does: a bug of this program".to_owned());
