@@ -35,6 +35,8 @@ impl Paxos {
         if ballot == vote.ballot && vote.slot <= through {
             self.choose(vote.slot, vote.digest, cx);
         }
+        // The body may be what a slot waits for that is known to be chosen: nobody sends it again.
+        self.deliver(cx);
     }
 
     /// Accepts the proposal heard for a slot once nothing is missing.

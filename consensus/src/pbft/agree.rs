@@ -43,6 +43,8 @@ impl Pbft {
         }
         self.hold_body(slot, body);
         self.try_accept(slot, cx);
+        // Commits may have come before the body: nobody sends it again.
+        self.deliver(cx);
     }
 
     /// Keeps a body that came with a proposal.
