@@ -14,8 +14,9 @@ use crate::failure::{Exit, Failure, Outcome};
 
 /// Kill nodes under load, and look for what they forgot
 ///
-/// On a mined network one node or all of them are killed. Under a committee it is the primary, or the
-/// leader; then all are killed at once, one stands still, so many are away that nothing is decided, and one loses its disk and rejoins.
+/// On a mined network one node or all of them are killed. Under a committee it is the primary, or the leader; then
+/// all are killed at once, one stands still, so many are away that nothing is decided, and one loses its disk and
+/// rejoins.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  synod testnet soak --kills 20 --json\n  synod testnet soak --kills 100 --pause 60 --outage 600"
