@@ -14,18 +14,16 @@ fn committee() -> Net {
     Net::up(&[]).0
 }
 
-/// A payment that must be final when the command returns.
+/// A payment through a node that must be final when the command returns.
 #[track_caller]
-fn pay(net: &Net, amount: &str) -> Value {
-    let paid = net.json(&["wallet", "send", "--from", "dev0", "--to", "dev5", amount, "--yes"]);
-    assert_eq!((&paid["status"], &paid["succeeded"]), (&json!("settled"), &json!(true)), "{paid}");
-    paid
+fn pay(net: &Net, node: usize, amount: &str) -> Value {
+    net.pay_by(node, &["wallet", "send", "--from", "dev0", "--to", "dev5", amount, "--yes"])
 }
 
 #[test]
 fn a_payment_is_final_at_once_and_its_proof_needs_no_node() {
     let net = committee();
-    let paid = pay(&net, "12.5");
+    let paid = pay(&net, 0, "12.5");
     assert_eq!(paid["height"], 1, "nothing is proposed while nothing waits");
     let certificate = net.json(&["chain", "certificate", "1"]);
     assert_eq!((&certificate["height"], &certificate["quorum"]), (&json!(1), &json!(3)));
@@ -92,9 +90,9 @@ fn a_payment_is_final_at_once_and_its_proof_needs_no_node() {
 #[test]
 fn a_committee_goes_on_without_its_primary_and_takes_back_whoever_was_away() {
     let net = committee();
-    pay(&net, "1");
+    pay(&net, 0, "1");
     net.json(&["testnet", "stop", "0"]);
-    pay(&net, "1");
+    pay(&net, 2, "1");
     net.json(&["testnet", "stop", "1", "--kill"]);
     // Two of four decide nothing, and nothing is lost by that.
     let stuck = net.synod(&[
@@ -115,7 +113,7 @@ fn a_committee_goes_on_without_its_primary_and_takes_back_whoever_was_away() {
     net.until("the payment that waited", || net.head(0).0 >= 3);
     // More blocks than others keep decisions of: whoever was away fetches them up to a certificate.
     for _ in 0..40 {
-        pay(&net, "0.01");
+        pay(&net, 0, "0.01");
     }
     net.json(&["testnet", "start", "1"]);
     net.agree(&[0, 1, 2, 3]);
@@ -124,7 +122,7 @@ fn a_committee_goes_on_without_its_primary_and_takes_back_whoever_was_away() {
     // All at once.
     net.json(&["testnet", "down", "--kill"]);
     net.json(&["testnet", "up"]);
-    pay(&net, "1");
+    pay(&net, 0, "1");
     net.agree(&[0, 1, 2, 3]);
     let balance = net.json(&["wallet", "balance", "dev5"]);
     assert_eq!(balance["accounts"][0]["spendable"], json!("1000004400000000000000000"), "{balance}");
@@ -133,11 +131,11 @@ fn a_committee_goes_on_without_its_primary_and_takes_back_whoever_was_away() {
 #[test]
 fn a_member_that_lost_its_memory_follows_and_does_not_vote() {
     let net = committee();
-    pay(&net, "1");
+    pay(&net, 0, "1");
     net.json(&["testnet", "stop", "3"]);
     std::fs::remove_dir_all(net.0.path().join("testnet/node3/votes")).unwrap();
     net.json(&["testnet", "start", "3"]);
-    pay(&net, "1");
+    pay(&net, 0, "1");
     net.agree(&[0, 3]);
     let votes = |node| net.json(&["chain", "status", "--rpc", &net.rpc(node)])["facts"]["votes"].clone();
     assert_eq!((votes(0), votes(3)), (json!("true"), json!("false")));
@@ -179,7 +177,7 @@ fn damage_frame(blocks: &Path, frame: usize) {
 fn a_member_whose_block_log_is_damaged_fetches_what_is_lost_and_votes() {
     let net = committee();
     for _ in 0..8 {
-        pay(&net, "1");
+        pay(&net, 0, "1");
     }
     net.agree(&[0, 1, 2, 3]);
     net.json(&["testnet", "stop", "3"]);
@@ -203,7 +201,7 @@ fn a_member_whose_block_log_is_damaged_fetches_what_is_lost_and_votes() {
     assert_eq!(net.head(3).0, 8);
     // Its voice counts: without it there is no quorum.
     net.json(&["testnet", "stop", "2"]);
-    pay(&net, "1");
+    pay(&net, 0, "1");
     net.agree(&[0, 1, 3]);
     assert_eq!(net.json(&["chain", "evidence"]), json!([]), "it said nothing twice");
     // The next start finds the log whole, and as high as the one that stood aside.

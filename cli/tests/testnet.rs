@@ -81,7 +81,7 @@ fn a_partition_is_healed_and_the_losing_side_reorganises() {
 /// Whatever is damaged is named, and there is a way on from it.
 #[test]
 fn a_damaged_network_is_mended_or_says_what_to_do() {
-    let net = Net(tempfile::tempdir().unwrap());
+    let net = Net::new();
     let ports = port_flags();
     let up = up(&["--ordering", "pow", "--nodes", "1", "--mine", "0"], &ports);
     let error = |arguments: &[&str]| {
@@ -120,7 +120,7 @@ fn a_damaged_network_is_mended_or_says_what_to_do() {
 
 #[test]
 fn commands_without_a_network_say_how_to_start_one() {
-    let net = Net(tempfile::tempdir().unwrap());
+    let net = Net::new();
     for arguments in [&["testnet", "status"][..], &["testnet", "stop", "0"], &["testnet", "fault", "heal"]] {
         let output = net.synod(arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");

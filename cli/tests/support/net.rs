@@ -1,5 +1,6 @@
 //! A local network of real processes, in a folder of its own.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -11,11 +12,16 @@ use super::port_flags;
 pub const PAY: [&str; 8] = ["wallet", "send", "--from", "dev1", "--to", "dev5", "1", "--yes"];
 
 /// A network in a folder of its own, taken down with the test.
-pub struct Net(pub tempfile::TempDir);
+pub struct Net(pub tempfile::TempDir, Cell<u64>);
 
 impl Net {
+    /// None yet.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap(), Cell::new(0))
+    }
+
     pub fn up(arguments: &[&str]) -> (Self, Value) {
-        let net = Self(tempfile::tempdir().unwrap());
+        let net = Self::new();
         let started = net.json(&up(arguments, &port_flags()));
         (net, started)
     }
@@ -50,11 +56,21 @@ impl Net {
         (head["height"].as_u64().unwrap(), head["hash"].as_str().unwrap().to_owned())
     }
 
-    /// A payment through a node that must be final when the command returns.
+    /// A payment through a node that must be final when the command returns. The node first learns of the payment
+    /// before it, wherever that was made: it says which nonce is the next.
     #[track_caller]
-    pub fn pay(&self, node: usize) {
-        let paid = self.json(&[&PAY[..], &["--rpc", &self.rpc(node)]].concat());
+    pub fn pay(&self, node: usize) -> Value {
+        self.pay_by(node, &PAY)
+    }
+
+    /// The same, in other words than [`PAY`].
+    #[track_caller]
+    pub fn pay_by(&self, node: usize, words: &[&str]) -> Value {
+        self.until("the payment before", || self.head(node).0 >= self.1.get());
+        let paid = self.json(&[words, &["--rpc", &self.rpc(node)]].concat());
         assert_eq!((&paid["status"], &paid["succeeded"]), (&json!("settled"), &json!(true)), "{paid}");
+        self.1.set(paid["height"].as_u64().unwrap());
+        paid
     }
 
     /// What a node's ordering says of itself.

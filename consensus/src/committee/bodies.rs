@@ -52,12 +52,16 @@ pub(crate) struct Bodies {
 
 impl Bodies {
     /// Keeps a body. Those that no vote stands on are few.
-    pub(crate) fn hold(&mut self, payload: Payload, slot: Slot) {
+    ///
+    /// Gives the slots that waited for it: they go on from here, whichever way the body came, for it is not asked
+    /// for again.
+    #[must_use]
+    pub(crate) fn hold(&mut self, payload: Payload, slot: Slot) -> BTreeSet<Slot> {
         let digest = payload.digest();
-        self.wanted.remove(&digest);
+        let waited = self.wanted.remove(&digest).map(|wanted| wanted.slots).unwrap_or_default();
         if let Some(held) = self.held.get_mut(&digest) {
             held.slot = held.slot.max(slot);
-            return;
+            return waited;
         }
         let loose = self.held.iter().filter(|(_, held)| !held.is_voted_for);
         if loose.clone().count() >= LOOSE
@@ -66,6 +70,13 @@ impl Bodies {
             self.held.remove(&last);
         }
         self.held.insert(digest, Held { payload, slot, is_voted_for: false, is_journalled: false });
+        waited
+    }
+
+    /// Keeps a body that was asked for, and gives the slots that waited for it; one that nobody asked for is dropped.
+    pub(crate) fn hold_wanted(&mut self, payload: Payload) -> BTreeSet<Slot> {
+        let last = self.wanted_for(payload.digest()).last();
+        last.map(|slot| self.hold(payload, slot)).unwrap_or_default()
     }
 
     pub(crate) fn get(&self, digest: B256) -> Option<&Payload> {
@@ -173,11 +184,6 @@ impl Bodies {
     /// Nothing is missing any more: what asked for it was given up.
     pub(crate) fn want_nothing(&mut self) {
         self.wanted.clear();
-    }
-
-    /// A missing body came: the slots that it is for; nothing for one that nobody asked for.
-    pub(crate) fn came(&mut self, payload: &Payload) -> Option<BTreeSet<Slot>> {
-        self.wanted.remove(&payload.digest()).map(|wanted| wanted.slots)
     }
 
     /// The body for a member that asks, but no more than its share: each body once in `period_ms`, and together no

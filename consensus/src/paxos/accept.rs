@@ -26,17 +26,14 @@ impl Paxos {
         if !self.is_buffered(vote.slot) {
             return;
         }
-        if let Some(body) = body {
-            self.bodies.hold(body, vote.slot);
-        }
         self.slots.entry(vote.slot).or_default().heard = Some(vote);
-        self.try_accept(vote.slot, cx);
+        let mut waited = body.map(|body| self.bodies.hold(body, vote.slot)).unwrap_or_default();
+        waited.insert(vote.slot);
+        self.go_on(waited, cx);
         let (ballot, through) = self.commit;
         if ballot == vote.ballot && vote.slot <= through {
             self.choose(vote.slot, vote.digest, cx);
         }
-        // The body may be what a slot waits for that is known to be chosen: nobody sends it again.
-        self.deliver(cx);
     }
 
     /// Accepts the proposal heard for a slot once nothing is missing.

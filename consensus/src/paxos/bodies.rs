@@ -1,7 +1,9 @@
 //! Bodies that are missing: asked of those who stand on them, and served.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::B256;
-use synod_types::Slot;
+use synod_types::{Slot, mutant};
 
 use super::messages::Message;
 use super::{Cx, Paxos};
@@ -48,10 +50,18 @@ impl Paxos {
 
     /// A body that nobody asked for is dropped.
     pub(super) fn on_body(&mut self, body: Payload, cx: &mut Cx<'_>) {
-        for slot in self.bodies.came(&body).unwrap_or_default() {
-            self.bodies.hold(body.clone(), slot);
+        let waited = self.bodies.hold_wanted(body);
+        self.go_on(waited, cx);
+    }
+
+    /// A body came, by itself or with a proposal: nobody sends it again, so that whatever waited for it goes on now.
+    /// It may be what a slot waits for that is known to be chosen.
+    pub(super) fn go_on(&mut self, waited: BTreeSet<Slot>, cx: &mut Cx<'_>) {
+        for slot in waited {
             self.try_accept(slot, cx);
         }
-        self.deliver(cx);
+        if !mutant!("mpx-8-body-not-delivered") {
+            self.deliver(cx);
+        }
     }
 }

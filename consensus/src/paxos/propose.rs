@@ -53,8 +53,9 @@ impl Paxos {
         if let Some(earlier) = self.proposing.own.insert(slot, digest) {
             cx.tell(Event::Abandoned { digest: earlier });
         }
-        self.bodies.hold(payload.clone(), slot);
+        let waited = self.bodies.hold(payload.clone(), slot);
         self.propose_vote(Vote { ballot, slot, digest: Some(digest) }, Some(payload), cx);
+        self.go_on(waited, cx);
     }
 
     /// Phase 2a: to all, and to itself.

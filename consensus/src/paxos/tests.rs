@@ -320,18 +320,6 @@ fn mpx_8_holes_stop_delivery() {
     assert!(stage.appended[0].1.is_empty(), "a no-op is an empty block");
 }
 
-/// A slot that is known to be chosen waits for its body, which comes with the proposal: nobody sends it again
-/// (seed 50003070).
-#[test]
-fn mpx_8_a_body_that_comes_with_its_proposal_is_delivered() {
-    let mut stage = Stage::new(1);
-    let payload = body("one");
-    stage.hear(2, Message::Chosen { slot: Slot(1), digest: Some(payload.digest()) });
-    assert!(stage.appended.is_empty());
-    stage.hear(0, Message::Accept { vote: vote(1, 0, 1, &payload), body: Some(payload) });
-    assert_eq!(stage.appended.len(), 1);
-}
-
 /// MPX-10: what is decided after the epoch's last block is void, and the certificate of that block ends it.
 #[test]
 fn mpx_10_slots_after_the_last_are_void() {

@@ -3,6 +3,8 @@
 //! Every vote is of the current view, and none is cast while a view change is under way (PBFT-6). A decision
 //! needs q commits of one choice and no more: it is taken in whatever view this member is in (PBFT-14).
 
+use std::collections::BTreeSet;
+
 use synod_types::{Slot, mutant};
 
 use super::evidence;
@@ -26,7 +28,8 @@ impl Pbft {
             // The lowest view above the current one is the next that can begin.
             if state.early.is_none_or(|early| early.choice.view < current || view < early.choice.view) {
                 state.early = Some(vote);
-                self.hold_body(slot, body);
+                let waited = self.hold_body(slot, body);
+                self.go_on(waited, cx);
             }
             return;
         }
@@ -41,17 +44,14 @@ impl Pbft {
                 state.since = Some(now);
             }
         }
-        self.hold_body(slot, body);
-        self.try_accept(slot, cx);
-        // Commits may have come before the body: nobody sends it again.
-        self.deliver(cx);
+        let mut waited = self.hold_body(slot, body);
+        waited.insert(slot);
+        self.go_on(waited, cx);
     }
 
-    /// Keeps a body that came with a proposal.
-    fn hold_body(&mut self, slot: Slot, body: Option<Payload>) {
-        if let Some(body) = body {
-            self.bodies.hold(body, slot);
-        }
+    /// Keeps a body that came with a proposal, and gives what waited for it.
+    fn hold_body(&mut self, slot: Slot, body: Option<Payload>) -> BTreeSet<Slot> {
+        body.map(|body| self.bodies.hold(body, slot)).unwrap_or_default()
     }
 
     /// Accepts the current view's proposal for a slot once nothing is missing (PBFT-2).

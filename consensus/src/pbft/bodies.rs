@@ -1,7 +1,9 @@
 //! Bodies that are missing: asked of those who voted for them, and served (PBFT-2, PBFT-10).
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::B256;
-use synod_types::Slot;
+use synod_types::{Slot, mutant};
 
 use super::messages::Message;
 use super::{Cx, Pbft};
@@ -46,10 +48,18 @@ impl Pbft {
 
     /// A body that nobody asked for is dropped.
     pub(super) fn on_body(&mut self, body: Payload, cx: &mut Cx<'_>) {
-        for slot in self.bodies.came(&body).unwrap_or_default() {
-            self.bodies.hold(body.clone(), slot);
+        let waited = self.bodies.hold_wanted(body);
+        self.go_on(waited, cx);
+    }
+
+    /// A body came, by itself or with a proposal: nobody sends it again, so that whatever waited for it goes on now.
+    /// Commits may have come before it.
+    pub(super) fn go_on(&mut self, waited: BTreeSet<Slot>, cx: &mut Cx<'_>) {
+        for slot in waited {
             self.try_accept(slot, cx);
         }
-        self.deliver(cx);
+        if !mutant!("pbft-10-body-not-delivered") {
+            self.deliver(cx);
+        }
     }
 }

@@ -63,12 +63,13 @@ impl Pbft {
         let vote = Vote::new(&self.config.committee, &signer, Phase::PrePrepare, choice);
         self.proposing.next = Slot(slot.0 + 1);
         self.proposing.own.insert(slot, digest);
-        self.bodies.hold(payload.clone(), slot);
+        let waited = self.bodies.hold(payload.clone(), slot);
         let state = self.slots.entry(slot).or_default();
         state.pre_prepare = Some(vote);
         state.since = Some(cx.now());
         cx.broadcast(Message::PrePrepare { vote, body: Some(payload) });
         self.accept(vote, cx);
+        self.go_on(waited, cx);
     }
 
     /// Gives up what this member proposed and the view does not carry over.

@@ -45,21 +45,6 @@ fn pbft_3_a_backup_prepares_commits_delivers_and_attests() {
     assert_eq!(stage.fact("certified"), "1");
 }
 
-/// A slot that is decided waits for its body, which comes with the proposal: nobody sends it again.
-#[test]
-fn pbft_10_a_body_that_comes_after_the_commits_is_delivered() {
-    let mut stage = Stage::new(1);
-    let payload = body("one");
-    let one = choice(0, 1, &payload);
-    for member in [0, 2, 3] {
-        stage.hear(member, Message::Commit(stage.vote(member, Phase::Commit, one)));
-    }
-    assert!(stage.appended.is_empty());
-    let vote = stage.vote(0, Phase::PrePrepare, one);
-    stage.hear(0, Message::PrePrepare { vote, body: Some(payload) });
-    assert_eq!(stage.appended.len(), 1);
-}
-
 #[test]
 fn pbft_2_what_is_not_to_be_accepted_is_not() {
     let mut stage = Stage::new(1);

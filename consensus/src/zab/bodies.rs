@@ -48,12 +48,15 @@ impl Zab {
 
     /// A body that nobody asked for is dropped.
     pub(super) fn on_body(&mut self, body: Payload, cx: &mut Cx<'_>) {
-        let slots = self.bodies.came(&body).unwrap_or_default();
-        if let Some(last) = slots.last() {
-            self.bodies.hold(body, *last);
-            self.take_history(cx);
-            self.log_waiting(cx);
+        if !self.bodies.hold_wanted(body).is_empty() {
+            self.go_on(cx);
         }
+    }
+
+    /// A body came, by itself or with a proposal: nobody sends it again, so that whatever waited for it goes on now.
+    pub(super) fn go_on(&mut self, cx: &mut Cx<'_>) {
+        self.take_history(cx);
+        self.log_waiting(cx);
         self.deliver(cx);
     }
 }

@@ -77,7 +77,8 @@ impl Zab {
         if let Some(earlier) = self.proposing.own.insert(entry.slot, digest) {
             cx.tell(Event::Abandoned { digest: earlier });
         }
-        self.bodies.hold(payload.clone(), entry.slot);
+        // A leader has every body of its log: none waits.
+        drop(self.bodies.hold(payload.clone(), entry.slot));
         self.propose(entry, payload, cx);
     }
 
@@ -137,19 +138,16 @@ impl Zab {
         if !is_near {
             return;
         }
-        match body {
-            Some(body) => {
-                self.bodies.hold(body, entry.slot);
-            }
-            None if self.bodies.get(entry.digest).is_none() => self.want_body(entry.digest, entry.slot, cx),
-            None => {}
-        }
         if !is_synced && mutant!("zab-4685-ack-before-ack-leader") {
             cx.send(from.peer(), Message::Ack { epoch, through: entry.slot });
         }
-        if is_synced {
-            self.log_waiting(cx);
+        match body {
+            // Whatever waited for it, all that can go on does so below.
+            Some(body) => drop(self.bodies.hold(body, entry.slot)),
+            None if self.bodies.get(entry.digest).is_none() => self.want_body(entry.digest, entry.slot, cx),
+            None => {}
         }
+        self.go_on(cx);
     }
 
     /// Logs what waits, in order and without holes (ZAB-7), and acknowledges it: never before ACK-LD.

@@ -32,8 +32,8 @@ pub struct OrderedView {
     pub leads: bool,
     /// How many members are there, itself included: connected, and known by their introductions.
     pub members: usize,
-    /// Whether it fell so far behind that it takes nothing any more: nothing here serves old payloads.
-    pub is_behind: bool,
+    /// Slots whose payloads it has not got: it fell behind, and went on after a certificate.
+    pub skipped: u64,
     /// Everything up to here is final.
     pub height: Height,
     /// Microseconds from this member's proposals to their decisions, the middle.

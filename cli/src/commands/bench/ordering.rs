@@ -17,6 +17,7 @@ mod gap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use alloy_primitives::B256;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
@@ -142,6 +143,8 @@ struct StepResult {
     lost: u64,
     /// Payloads in each member's log, in the members' order.
     held: Vec<u64>,
+    /// Slots that each member skipped: it fell behind, and went on after a certificate.
+    skipped: Vec<u64>,
     /// Decided slots.
     slots: u64,
     /// Microseconds from the time at which each was meant to be sent to the answer that it is final.
@@ -351,6 +354,7 @@ impl OrderingBench {
             twice: found.twice,
             lost: total - found.counted,
             held: found.held,
+            skipped: found.skipped,
             slots: found.slots,
             final_after: Percentiles::of(sent.into_iter().flat_map(|lane| lane.times).collect()).into(),
             decided_after_p50: figures.decided_after_p50,
@@ -414,7 +418,16 @@ impl StepResult {
             self.lost,
             each.join(" "),
             self.load_cpu,
-        )
+        ) + &self.behind()
+    }
+
+    /// Who fell behind: what was measured then was the work of the others.
+    fn behind(&self) -> String {
+        let skipped = self.skipped.iter().enumerate().filter(|(_, slots)| **slots > 0);
+        let each: Vec<String> = skipped
+            .map(|(member, slots)| format!("member {member} fell behind and skipped {slots} slots"))
+            .collect();
+        if each.is_empty() { String::new() } else { format!("\n{:>28}{}", "", each.join(", ")) }
     }
 }
 
@@ -513,24 +526,41 @@ struct Found {
     counted: u64,
     twice: u64,
     held: Vec<u64>,
+    skipped: Vec<u64>,
     slots: u64,
 }
 
-/// Reads all logs. What counts stands in the logs of a quorum, which must not contradict each other anywhere.
+/// A slot, as the logs have it.
+#[derive(Default)]
+struct Decided {
+    digest: Option<B256>,
+    /// How many members went on after a certificate above it.
+    skipped: usize,
+}
+
+/// Reads all logs. What counts stands in the logs of a quorum, which must not contradict each other anywhere. A member
+/// that skipped a slot has a quorum's word for it instead, and counts.
 fn count(folders: impl Iterator<Item = PathBuf>, sent: &[Lane], quorum: usize) -> Outcome<Found> {
-    let mut holders: Vec<Vec<u8>> = sent.iter().map(|lane| vec![0; lane.sent as usize]).collect();
-    let (mut twice, mut held, mut slots) = (0, Vec::new(), Vec::<Vec<u8>>::new());
+    // How many hold a payload, and in which slot.
+    let mut holders: Vec<Vec<(usize, usize)>> =
+        sent.iter().map(|lane| vec![(0, 0); lane.sent as usize]).collect();
+    let (mut twice, mut held, mut skipped, mut slots) = (0, Vec::new(), Vec::new(), Vec::<Decided>::new());
     for folder in folders {
         let mut seen: Vec<Vec<bool>> = sent.iter().map(|lane| vec![false; lane.sent as usize]).collect();
-        let (mut own, mut slot) = (0, 0);
+        let (mut own, mut lacks, mut slot) = (0, 0, 0);
         let read = synod_node::driver::ordered_log(&folder, |content| {
-            let digest = synod_types::hash::sha256(&[content]).to_vec();
-            match slots.get(slot) {
-                Some(known) if *known != digest => return Err(format!("slot {} differs", slot + 1)),
-                Some(_) => {}
-                None => slots.push(digest),
-            }
+            let here = slot;
             slot += 1;
+            slots.resize_with(slots.len().max(slot), Decided::default);
+            let Some(content) = content else {
+                slots[here].skipped += 1;
+                lacks += 1;
+                return Ok(());
+            };
+            let digest = synod_types::hash::sha256(&[content]);
+            if *slots[here].digest.get_or_insert(digest) != digest {
+                return Err(format!("slot {slot} differs"));
+            }
             for payload in content.chunks_exact(PAYLOAD) {
                 let (lane, number) = numbers(payload).ok_or("a payload that nobody sent")?;
                 let strange = || format!("payload {number} of lane {lane} was not sent");
@@ -538,7 +568,7 @@ fn count(folders: impl Iterator<Item = PathBuf>, sent: &[Lane], quorum: usize) -
                 if std::mem::replace(mark, true) {
                     twice += 1;
                 } else {
-                    holders[lane][number] += 1;
+                    holders[lane][number] = (holders[lane][number].0 + 1, here);
                     own += 1;
                 }
             }
@@ -546,9 +576,12 @@ fn count(folders: impl Iterator<Item = PathBuf>, sent: &[Lane], quorum: usize) -
         });
         read.map_err(|error| Failure::failed("bench", format!("{}: {error}", folder.display())))?;
         held.push(own);
+        skipped.push(lacks);
     }
-    let counted = holders.iter().flatten().filter(|holders| usize::from(**holders) >= quorum).count() as u64;
-    Ok(Found { counted, twice, held, slots: slots.len() as u64 })
+    let is_counted =
+        |(holders, slot): &&(usize, usize)| *holders > 0 && holders + slots[*slot].skipped >= quorum;
+    let counted = holders.iter().flatten().filter(is_counted).count() as u64;
+    Ok(Found { counted, twice, held, skipped, slots: slots.len() as u64 })
 }
 
 fn numbers(payload: &[u8]) -> Option<(usize, usize)> {

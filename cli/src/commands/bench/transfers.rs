@@ -113,7 +113,7 @@ impl Transfers {
         let terms = Terms::of(&status, &mut connection)?;
         progress.say("the paying accounts get their money");
         let mut payers = Payers::new(self.senders)?;
-        payers.fund(&terms, &mut connection)?;
+        payers.fund(&terms, &network)?;
 
         let mut steps = Vec::new();
         for rate in self.rate.iter().copied() {
@@ -178,22 +178,24 @@ impl Payers {
         Ok(Self { keys: (0..count).map(key).collect(), next_nonce: vec![0; count as usize] })
     }
 
-    /// Pays every account from the funded ones, and waits until all have it.
-    fn fund(&self, terms: &Terms, connection: &mut Connection) -> Outcome<()> {
+    /// Pays every account from the funded ones, and waits until all have it: on every node, since each will be asked
+    /// to take what they pay.
+    fn fund(&self, terms: &Terms, network: &Network) -> Outcome<()> {
         let begun = Instant::now();
+        let mut connections = network.nodes.iter().map(Connection::open).collect::<Outcome<Vec<_>>>()?;
         let mut shares = Vec::new();
         for dev in 0..DEV_ACCOUNTS {
             let key = dev_key(dev);
             let address = address_of(&key.public());
             let to = self.keys.iter().skip(usize::from(dev)).step_by(usize::from(DEV_ACCOUNTS));
             let to: Vec<Address> = to.map(|(_, address)| *address).collect();
-            shares.push((key, address, nonce(connection, address)?, to));
+            shares.push((key, address, nonce(&mut connections[0], address)?, to));
         }
         let value = U256::from(FUNDS_SYN) * U256::from(SYN);
         loop {
             let mut open = 0;
             for (key, address, first, to) in &shares {
-                let at = nonce(connection, *address)?;
+                let at = nonce(&mut connections[0], *address)?;
                 let done = usize::try_from(at.saturating_sub(*first)).unwrap_or(usize::MAX).min(to.len());
                 let now = &to[done..to.len().min(done + NONCES as usize)];
                 open += now.len();
@@ -203,19 +205,21 @@ impl Payers {
                     .map(|(to, nonce)| item(&terms.transfer(key, nonce, *to, value).1, Duration::ZERO, 0))
                     .collect();
                 let give_up = Instant::now() + PATIENCE;
-                lane::submit(connection, "synod_submit", &items, Instant::now(), give_up)?;
+                lane::submit(&mut connections[0], "synod_submit", &items, Instant::now(), give_up)?;
             }
             if open == 0 {
-                return Ok(());
+                break;
             }
-            if begun.elapsed() > PATIENCE {
-                let message = "the paying accounts do not get their money from dev0 to dev9";
-                return Err(Failure::failed("bench", message)
-                    .hint("use a test network whose development accounts have money"));
-            }
-            go_on()?;
-            std::thread::sleep(Duration::from_millis(50));
+            pause_for_money(begun)?;
         }
+        for connection in &mut connections[1..] {
+            for (_, address, first, to) in &shares {
+                while nonce(connection, *address)? < first + to.len() as u64 {
+                    pause_for_money(begun)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// So many transfers, signed on every core; the account of a transfer goes round, and keeps to one lane.
@@ -295,6 +299,21 @@ impl Terms {
         let id = TransactionId(sha256(&[&native.signed_bytes(self.genesis)]));
         (id, Transaction::Native(native.sign(self.genesis, key)))
     }
+}
+
+/// Before the next look at whether the money is there.
+///
+/// # Errors
+/// It takes too long.
+fn pause_for_money(begun: Instant) -> Outcome<()> {
+    if begun.elapsed() > PATIENCE {
+        let message = "the paying accounts do not get their money from dev0 to dev9";
+        return Err(Failure::failed("bench", message)
+            .hint("use a test network whose development accounts have money"));
+    }
+    go_on()?;
+    std::thread::sleep(Duration::from_millis(50));
+    Ok(())
 }
 
 fn item(transaction: &Transaction, due: Duration, number: u32) -> Item {

@@ -287,17 +287,30 @@ pub(super) fn the_last_copy_of_a_body_is_kept() -> bool {
 /// was decided once more.
 pub(super) fn a_body_left_out_is_written_again() -> bool {
     let (mut bodies, payload) = (Bodies::default(), body("one"));
-    bodies.hold(payload.clone(), Slot(1));
+    let waited = bodies.hold(payload.clone(), Slot(1));
     let is_written = bodies.begin_journalling(payload.digest()).is_some();
     let is_left_out = bodies.begin_anew_above(Slot(1)).count() == 0;
     bodies.extend_to(payload.digest(), Slot(2));
     let is_written_again = bodies.begin_journalling(payload.digest()).is_some();
     let is_kept = bodies.begin_anew_above(Slot(1)).count() == 1;
-    is_written
+    waited.is_empty()
+        && is_written
         && is_left_out
         && is_written_again
         && is_kept
         && bodies.begin_journalling(payload.digest()).is_none()
+}
+
+/// PBFT-10: commits come before the proposal, and the body with it.
+pub(super) fn a_body_that_comes_after_the_commits_is_delivered() -> bool {
+    let (mut stage, payload) = (Stage::new(1), body("one"));
+    let one = choice(0, 1, &payload);
+    for member in [0, 2, 3] {
+        stage.hear(member, Message::Commit(stage.vote(member, Phase::Commit, one)));
+    }
+    let is_early = !stage.appended.is_empty();
+    stage.propose(one, payload);
+    !is_early && stage.appended.len() == 1
 }
 
 /// What the pool says while it is asked for a payload is not taken for what it gave.

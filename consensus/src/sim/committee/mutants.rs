@@ -138,6 +138,12 @@ pub const MUTANTS: &[Mutant] = &[
         a_missing_body_holds_no_view_up
     ),
     drilled!(
+        "pbft-10-body-not-delivered",
+        "a body comes after the commits, and nobody hands its slot to the ledger",
+        "PBFT-10",
+        a_body_that_comes_after_the_commits_is_delivered
+    ),
+    drilled!(
         "pbft-11-not-again",
         "executed slots get no votes in the next view",
         "PBFT-11",

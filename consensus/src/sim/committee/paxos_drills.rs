@@ -28,6 +28,15 @@ pub(super) fn no_ballot_is_used_twice() -> bool {
     first.is_some() && stage.preparing() > first
 }
 
+/// MPX-8: a slot is known to be chosen before its proposal is heard, and the body comes with that.
+pub(super) fn a_body_that_comes_with_its_proposal_is_delivered() -> bool {
+    let (mut stage, payload) = (Stage::new(1), body("one"));
+    stage.hear(2, Message::Chosen { slot: Slot(1), digest: Some(payload.digest()) });
+    let is_early = !stage.appended.is_empty();
+    stage.hear(0, Message::Accept { vote: vote(1, 0, 1, &payload), body: Some(payload) });
+    !is_early && stage.appended.len() == 1
+}
+
 /// MPX-2.
 pub(super) fn the_promise_rises_on_accept() -> bool {
     let mut stage = Stage::new(1);

@@ -79,6 +79,12 @@ pub const MUTANTS: &[Mutant] = &[
         "MPX-7",
         an_index_counts_within_its_ballot
     ),
+    drilled!(
+        "mpx-8-body-not-delivered",
+        "a body that was waited for comes, and nobody hands its slot to the ledger",
+        "MPX-8",
+        a_body_that_comes_with_its_proposal_is_delivered
+    ),
     running("mpx-8-any-order", "slots are delivered as they are chosen"),
     drilled!(
         "mpx-10-past-the-end",

@@ -41,8 +41,8 @@ pub(super) struct Desk {
 #[derive(Default)]
 struct State {
     leads: bool,
-    /// What it missed is served by nobody.
-    is_behind: bool,
+    /// Slots that it has not got.
+    skipped: u64,
     /// Since when clients of another leader have asked here in vain: until something is decided, it waits like
     /// what would have been forwarded, and a leader that is gone is replaced.
     knocked: Option<Time>,
@@ -99,9 +99,6 @@ impl Desk {
 
     fn hand_in(&self, bytes: Bytes) -> Result<oneshot::Receiver<Height>, Refusal> {
         let mut state = self.state();
-        if state.is_behind {
-            return Err(Refusal::new(ErrorCode::NotReady, "this member is too far behind to take payloads"));
-        }
         if !state.leads {
             if state.knocked.is_none() {
                 state.knocked = Some(self.clock.now());
@@ -180,17 +177,16 @@ impl Desk {
         self.state().offered.remove(&digest);
     }
 
-    /// What it missed comes no more: whoever waits for an answer hears that there is none here.
-    pub(super) fn fell_behind(&self) {
-        let mut state = self.state();
-        *state = State { is_behind: true, settled: state.settled, ..State::default() };
-        self.tell(&state);
+    /// So many slots are final whose payloads this member has not got. What was proposed for them is given up by
+    /// ordering, and its clients hear of that as of anything else.
+    pub(super) fn skipped(&self, slots: u64) {
+        self.state().skipped += slots;
     }
 
     /// A view began under this leader.
     pub(super) fn leads(&self, leader: u64) {
         let mut state = self.state();
-        state.leads = !state.is_behind && self.own.is_some_and(|own| u64::from(own.0) == leader);
+        state.leads = self.own.is_some_and(|own| u64::from(own.0) == leader);
         state.knocked = None;
         if !state.leads {
             state.waiting.clear();
@@ -222,7 +218,7 @@ impl Orders for Desk {
     fn figures(&self) -> OrderedView {
         let state = self.state();
         let times: Vec<_> = state.decided_after.iter().copied().collect();
-        let (leads, height, is_behind) = (state.leads, state.settled, state.is_behind);
+        let (leads, height, skipped) = (state.leads, state.settled, state.skipped);
         drop(state);
         let others = self.now.current().members.peers().len();
         let places = Percentiles::of(times);
@@ -230,7 +226,7 @@ impl Orders for Desk {
         OrderedView {
             leads,
             members: others + 1,
-            is_behind,
+            skipped,
             height,
             decided_after_p50: places.p50.as_micros() as u64,
             decided_after_p99: places.p99.as_micros() as u64,

@@ -9,12 +9,12 @@ use alloy_primitives::{B256, Bytes};
 use crossbeam_channel::{Receiver, Sender, select};
 use synod_consensus::Input;
 use synod_consensus::agreement::Agreement;
-use synod_consensus::committee::Outcome;
+use synod_consensus::committee::{Certificate, Outcome};
 use synod_ledger::disk::RealDisk;
 use synod_ledger::log::{FrameLog, LogError, LogOptions, Opened, Salt, create, open};
 use synod_types::committee::FaultModel;
 use synod_types::hash::sha256;
-use synod_types::{BlockHash, Height, Position};
+use synod_types::{BlockHash, Height, Position, Slot};
 
 use super::desk::Desk;
 use crate::driver::history::NodeDisk;
@@ -24,6 +24,8 @@ use crate::driver::stop::Stop;
 pub(super) const FOLDER: &str = "ordered";
 /// A frame that is longer than this gets no further payload.
 const FRAME: usize = 4 << 20;
+/// Stands where a payload's length would, before the number of slots whose payloads this member has not got.
+const SKIPPED: u32 = u32::MAX;
 /// The domain tag of a decided payload's hash in the chain of hashes.
 const TAG: &[u8] = b"synod/ordered/v1";
 
@@ -37,6 +39,11 @@ pub(super) enum Errand {
         body: Bytes,
         /// Its digest; zero for one that is empty.
         digest: B256,
+    },
+    /// Go on after this certificate.
+    Skip {
+        /// What it settles.
+        certificate: Certificate,
     },
     /// Make a payload of what waits.
     Assemble {
@@ -54,6 +61,8 @@ pub(super) struct Scribe {
     model: FaultModel,
     answers: Sender<Input<Agreement>>,
     head: B256,
+    /// The newest place in the log.
+    last: Slot,
     /// The frame that is being filled: for each payload its length, four bytes, and its bytes.
     frame: Vec<u8>,
     written: Vec<(Position, BlockHash)>,
@@ -72,7 +81,8 @@ impl Scribe {
         answers: Sender<Input<Agreement>>,
     ) -> Result<Self, String> {
         let log = create(disk, LogOptions::blocks(salt), 0).map_err(|error| error.to_string())?;
-        Ok(Self { log, desk, model, answers, head: B256::ZERO, frame: Vec::new(), written: Vec::new() })
+        let (head, last) = (B256::ZERO, Slot(0));
+        Ok(Self { log, desk, model, answers, head, last, frame: Vec::new(), written: Vec::new() })
     }
 
     /// Starts it.
@@ -106,16 +116,35 @@ impl Scribe {
                 self.frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
                 self.frame.extend_from_slice(&body);
                 self.written.push((position, BlockHash(self.head)));
+                self.last = position.slot;
                 if self.frame.len() > FRAME {
                     self.commit()?;
                 }
             }
+            Errand::Skip { certificate } => self.skip(&certificate)?,
             Errand::Assemble { max_bytes, most } => {
                 self.answer(Input::Done(Outcome::Assembled(self.desk.assemble(max_bytes, most))));
                 // Ordering takes off what it was given from what it heard last, which may be newer.
                 self.desk.tell_again();
             }
         }
+        Ok(())
+    }
+
+    /// Nobody serves old payloads, and nothing depends on them but the count: a quorum has them, as the certificate
+    /// says. The log keeps how many slots are missing.
+    fn skip(&mut self, certificate: &Certificate) -> Result<(), LogError> {
+        self.commit()?;
+        let slot = certificate.slot();
+        if let Some(missing) = slot.0.checked_sub(self.last.0).filter(|missing| *missing > 0) {
+            self.log.append(&[&SKIPPED.to_be_bytes()[..], &missing.to_be_bytes()].concat())?;
+            self.log.commit()?;
+            self.last = slot;
+            self.head = certificate.statement.block_hash.0;
+            self.desk.skipped(missing);
+        }
+        let position = Position { epoch: certificate.statement.position.epoch, slot: self.last };
+        self.answer(Input::Done(Outcome::Installed { position, block_hash: BlockHash(self.head) }));
         Ok(())
     }
 
@@ -142,11 +171,15 @@ impl Scribe {
     }
 }
 
-/// Reads the log of a member that has ended, from its folder: each decided slot's payloads, in order.
+/// Reads the log of a member that has ended, from its folder: each decided slot's payloads, in order. `None` stands
+/// for a slot that the member has not got: it went on from a certificate above it.
 ///
 /// # Errors
 /// What is wrong with it, or what `each` says.
-pub fn ordered_log(folder: &Path, mut each: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+pub fn ordered_log(
+    folder: &Path,
+    mut each: impl FnMut(Option<&[u8]>) -> Result<(), String>,
+) -> Result<(), String> {
     let disk = RealDisk::open(&folder.join(FOLDER)).map_err(|error| error.to_string())?;
     let log = match open(disk, LogOptions::blocks(Salt([0; 16]))).map_err(|error| error.to_string())? {
         Opened::Whole(log, _) => log,
@@ -156,12 +189,18 @@ pub fn ordered_log(folder: &Path, mut each: impl FnMut(&[u8]) -> Result<(), Stri
     while number < log.next_frame() {
         let frame = log.read(number).map_err(|error| error.to_string())?;
         let mut rest = &frame[..];
+        let cut = || format!("frame {number:?} is cut short");
         while let Some((length, after)) = rest.split_first_chunk::<4>() {
-            let length = u32::from_be_bytes(*length) as usize;
-            let (body, after) =
-                after.split_at_checked(length).ok_or_else(|| format!("frame {number:?} is cut short"))?;
+            let length = u32::from_be_bytes(*length);
+            if length == SKIPPED {
+                let (missing, after) = after.split_first_chunk::<8>().ok_or_else(cut)?;
+                (0..u64::from_be_bytes(*missing)).try_for_each(|_| each(None))?;
+                rest = after;
+                continue;
+            }
+            let (body, after) = after.split_at_checked(length as usize).ok_or_else(cut)?;
             // A slot that was given up is empty; the others begin with a time.
-            each(body.get(8..).unwrap_or_default())?;
+            each(Some(body.get(8..).unwrap_or_default()))?;
             rest = after;
         }
         number.0 += 1;

@@ -4,7 +4,9 @@
 //! ordering thread and its journal, the bodies that votes stand on, attestations and certificates. Only the ledger is
 //! missing: a decided payload is appended to a log of its own and synced, and its hash in a chain of hashes is what
 //! members attest. Where members may lie, a call is answered with the certificate; where they only crash, once its
-//! payloads are decided and durable at the member that answers. Nothing of this is for money: it starts only on test networks whose listeners are all on loopback.
+//! payloads are decided and durable at the member that answers. Nothing serves old payloads: a member that fell far behind
+//! goes on after a certificate, and its log says how many slots it has not got. Nothing of this is for money: it starts
+//! only on test networks whose listeners are all on loopback.
 //!
 //! - [`desk`]: what waits, what is on its way, and who is to hear of it. [`log`]: the thread that appends.
 
@@ -237,6 +239,7 @@ impl Outlet<Agreement> for OpaqueOutlet {
             Effect::Start(Job::Assemble { max_bytes, max_transactions }) => {
                 Errand::Assemble { max_bytes: *max_bytes, most: *max_transactions }
             }
+            Effect::Start(Job::Fetch { certificate }) => Errand::Skip { certificate: certificate.clone() },
             _ => {
                 self.say(effect);
                 return Ok(());
@@ -270,11 +273,6 @@ impl OpaqueOutlet {
             }
             Effect::Tell(Event::Diverged { position, .. }) => {
                 self.stop.fail(format!("this member and the committee disagree at {position}"));
-            }
-            // Nothing here serves old payloads: whoever falls so far behind stays there, and the count shows it.
-            Effect::Start(Job::Fetch { certificate }) => {
-                tracing::error!(height = %certificate.statement.height, "this member is too far behind");
-                self.desk.fell_behind();
             }
             _ => {
                 self.stop.fail("ordering asked for what no committee does: a bug of this program".to_owned());
