@@ -112,6 +112,14 @@ fn a_member_that_lost_its_disk_votes_again_once_the_committee_took_it_back() {
         let _ = std::fs::remove_dir_all(folder.join(lost));
     }
     let _ = std::fs::remove_file(folder.join("pool.log"));
+    // Two of four may both lag: what they know is not enough to begin a memory by.
+    net.json(&["testnet", "stop", "2"]);
+    let alone = net.synod(&["validator", "rejoin", "3", "--json", "--rpc", &net.rpc(0)]);
+    assert!(!alone.status.success(), "{alone:?}");
+    let said = String::from_utf8_lossy(&alone.stderr).into_owned();
+    assert!(said.contains("of 4 members say where they stand, and 3 must"), "{said}");
+    assert!(!folder.join("votes").exists());
+    net.json(&["testnet", "start", "2"]);
     net.pay(0);
     net.json(&["testnet", "start", "3"]);
     net.agree(&[0, 3]);

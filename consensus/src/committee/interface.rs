@@ -94,7 +94,8 @@ pub enum Outcome {
 pub enum Event {
     /// A block is final.
     Certified(Certificate),
-    /// A payload of ours will not be decided where it was proposed: its transactions are free again.
+    /// A payload of ours will not be decided where it was proposed: its transactions are free again. With an epoch's
+    /// end all payloads of ours are given up, without a word.
     Abandoned {
         /// The payload.
         digest: B256,

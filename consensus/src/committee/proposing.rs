@@ -60,11 +60,6 @@ impl Proposing {
         std::mem::replace(&mut self.own, later).into_values().collect()
     }
 
-    /// The epoch is over.
-    pub(crate) fn give_up_all(&mut self) -> Vec<B256> {
-        std::mem::take(&mut self.own).into_values().collect()
-    }
-
     /// The slot is executed; whether a payload of ours was lost at it.
     pub(crate) fn executed(&mut self, slot: Slot, decided: Option<B256>) -> Option<B256> {
         self.own.remove(&slot).filter(|digest| Some(*digest) != decided)

@@ -105,11 +105,6 @@ impl Pbft {
         if let Some(digest) = self.proposing.executed(slot, decided) {
             cx.tell(Event::Abandoned { digest });
         }
-        if self.ended_at == Some(slot) {
-            for digest in self.proposing.give_up_all() {
-                cx.tell(Event::Abandoned { digest });
-            }
-        }
         self.note_block(slot, block_hash, cx);
         if let Some(attestation) = self.attest(slot, block_hash) {
             cx.broadcast(Message::Attestation(attestation));

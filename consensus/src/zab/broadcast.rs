@@ -279,11 +279,6 @@ impl Zab {
         if let Some(digest) = self.proposing.executed(slot, decided) {
             cx.tell(Event::Abandoned { digest });
         }
-        if self.ended_at == Some(slot) {
-            for digest in self.proposing.give_up_all() {
-                cx.tell(Event::Abandoned { digest });
-            }
-        }
         self.note_block(slot, block_hash, cx);
         if let Some(signer) = self.config.signer.clone() {
             let attestation = self.attestations.sign(&signer, slot, block_hash);

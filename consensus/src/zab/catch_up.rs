@@ -1,16 +1,19 @@
 //! Who missed something gets it: repetitions, standings, certificates, blocks (GEN-8).
 //!
 //! Whoever asks something repeats it while it is pending; answers are repeated when the question is. What a
-//! follower's log misses comes from its leader. Blocks are fetched where SNAP says so, where they were lost, and by
-//! observers that nobody leads.
+//! follower's log misses comes from its leader. Blocks are fetched where SNAP says so, where they were lost, by
+//! observers that nobody leads, and by whoever finds no leader for long: all others may be in another epoch of the
+//! committee, where nobody speaks of this one's log any more.
 
 use synod_types::{BlockHash, Position, Slot, mutant};
 
-use super::messages::{Basis, Message, Standing, Vote};
+use super::election::Looking;
+use super::messages::{Basis, Message, Record, Standing, Vote};
 use super::{Cx, Following, Role, Zab};
 use crate::committee::{Certificate, Event, Job, MemberIndex};
 use crate::effects::Effect;
 use crate::protocol::Peer;
+use crate::time::Time;
 
 impl Zab {
     fn standing(&self) -> Standing {
@@ -152,7 +155,7 @@ impl Zab {
     }
 
     /// Up to which certificate blocks are to be fetched, if at all.
-    fn goal(&self) -> Option<Certificate> {
+    fn goal(&self, now: Time) -> Option<Certificate> {
         if let Role::Following(Following { staged: Some(staged), .. }) = &self.role
             && let Basis::Snap { certificate, .. } = &staged.basis
             && certificate.slot() > self.executed
@@ -160,8 +163,24 @@ impl Zab {
             return Some(certificate.clone());
         }
         let newest = || self.attestations.newest().filter(|newest| newest.slot() > self.executed);
-        let goal = self.lost_blocks().or_else(|| newest().filter(|_| self.config.signer.is_none()));
+        let is_left_alone = self.config.signer.is_none() || self.is_left_behind(now);
+        let goal = self.lost_blocks().or_else(|| newest().filter(|_| is_left_alone));
         goal.cloned()
+    }
+
+    /// Whether it has looked for a leader for so long that those who could lead may have gone on without it.
+    fn is_left_behind(&self, now: Time) -> bool {
+        let patience = self.config.limits.base_timeout_ms.saturating_mul(4);
+        let is_long = |looking: &Looking| looking.looks_for_ms(now) >= patience;
+        matches!(&self.role, Role::Looking(looking) if is_long(looking)) && !mutant!("zab-left-behind")
+    }
+
+    /// Blocks come that the log may lack, or have others for: a start must not take it for what was executed.
+    pub(super) fn go_beyond_log(&mut self, cx: &mut Cx<'_>) {
+        if !self.is_beyond_log {
+            self.is_beyond_log = true;
+            self.persist(Record::Fetching, cx);
+        }
     }
 
     pub(super) fn fetch(&mut self, cx: &mut Cx<'_>) {
@@ -171,12 +190,15 @@ impl Zab {
         if self.delivered > self.executed {
             return self.timers.lags_since(cx.now(), &self.config.limits);
         }
-        let Some(certificate) = self.goal() else {
+        let Some(certificate) = self.goal(cx.now()) else {
             if self.certified() > self.executed {
                 self.timers.lags_since(cx.now(), &self.config.limits);
             }
             return;
         };
+        if matches!(self.role, Role::Looking(_)) && self.lost_blocks().is_none() {
+            self.go_beyond_log(cx);
+        }
         self.fetching = Some(certificate.slot());
         cx.effect(Effect::Start(Job::Fetch { certificate }));
     }

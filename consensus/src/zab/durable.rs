@@ -25,7 +25,7 @@ impl Zab {
             current: ZabEpoch(0),
             log: Log::default(),
             seen_epoch: ZabEpoch(0),
-            role: Role::Looking(Looking::default()),
+            role: Role::Looking(Looking::since(cx.now())),
             committed: Slot(0),
             announced: Slot(0),
             bodies: Bodies::default(),

@@ -19,12 +19,23 @@ use crate::time::Time;
 /// What a member that looks has heard.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Looking {
+    /// Since when.
+    since: Time,
     votes: BTreeMap<MemberIndex, (Vote, Time)>,
     /// What it said last.
     said: Option<Vote>,
 }
 
 impl Looking {
+    pub(super) fn since(since: Time) -> Self {
+        Self { since, ..Self::default() }
+    }
+
+    /// For how long, in milliseconds.
+    pub(super) fn looks_for_ms(&self, now: Time) -> u64 {
+        now.ms_since(self.since)
+    }
+
     /// How many look for a leader, this member among them.
     pub(super) fn count(&self) -> usize {
         self.votes.len() + 1
@@ -43,7 +54,7 @@ impl Zab {
     /// Leaves whatever it did, and looks for a leader (ZAB-9): what was proposed and is not logged will not be, and a
     /// history that was not taken over whole is dropped. What was logged is written before the vote leaves.
     pub(super) fn look(&mut self, cx: &mut Cx<'_>) {
-        let left = std::mem::replace(&mut self.role, Role::Looking(Looking::default()));
+        let left = std::mem::replace(&mut self.role, Role::Looking(Looking::since(cx.now())));
         if let Role::Following(following) = left {
             if mutant!("zab-5094-memory-kept")
                 && let Some(staged) = following.staged

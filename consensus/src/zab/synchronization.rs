@@ -125,10 +125,8 @@ impl Zab {
         }
         if let Basis::Snap { point, .. } = &staged.basis
             && self.executed < point.slot
-            && !self.is_beyond_log
         {
-            self.is_beyond_log = true;
-            self.persist(Record::Fetching, cx);
+            self.go_beyond_log(cx);
         }
         let Role::Following(following) = &mut self.role else { return };
         if let Some(known) = &following.staged {

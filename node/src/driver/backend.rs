@@ -186,7 +186,7 @@ where
 
     fn validators(&self) -> Result<CommitteeView, Refusal> {
         let side = self.committee.as_ref().ok_or_else(Refusal::no_committee)?;
-        Ok(side.view(&self.peers, self.chain.reader().head().height()))
+        Ok(side.view(&self.peers, &self.chain.reader().head()))
     }
 
     async fn read_index(&self) -> Result<ReadIndexView, Refusal> {

@@ -374,6 +374,11 @@ impl Door {
         self.offers().end(digest);
     }
 
+    /// An epoch is over, and with it whatever was proposed in it: all is free again.
+    pub(super) fn give_up_offers(&self) {
+        *self.offers() = Offers::default();
+    }
+
     /// Brings the pool to a new tip.
     pub(super) fn reset(
         &self,

@@ -15,7 +15,7 @@ use rand_core::SeedableRng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use synod_consensus::Time;
-use synod_consensus::committee::{Certificate, History, Payload, Validity};
+use synod_consensus::committee::{Certificate, Committee, History, Payload, Validity};
 use synod_consensus::journal::{Durable, Frame};
 use synod_consensus::random::Random;
 use synod_consensus::sim::Complaint;
@@ -254,14 +254,17 @@ impl<R: Kept> Node for MemberNode<R> {
         self.pending = None;
     }
 
-    fn history(&self) -> History {
+    fn history(&self, committee: &Committee) -> History {
         let head = self.below.running().ledger.head();
-        let certified = self.certificate.as_ref().map_or(0, |certificate| certificate.slot().0 as usize);
+        let base = committee.record().base;
+        let is_of = |known: &&Certificate| known.statement.position.epoch == committee.epoch();
+        let certificate = self.certificate.as_ref().filter(is_of).cloned();
+        let certified = certificate.as_ref().map_or(base, |certificate| certificate.statement.height);
         History {
-            executed: Slot(head.height().0),
+            executed: Slot(head.height().0 - base.0),
             block_hash: head.hash,
-            certificate: self.certificate.clone(),
-            uncertified: self.hashes[certified.min(self.hashes.len())..].to_vec(),
+            certificate,
+            uncertified: self.hashes[(certified.0 as usize).min(self.hashes.len())..].to_vec(),
             has_ended: false,
         }
     }
@@ -270,8 +273,8 @@ impl<R: Kept> Node for MemberNode<R> {
         self.hashes.len() as u64
     }
 
-    fn hash_at(&self, slot: u64) -> Option<BlockHash> {
-        self.hashes.get(usize::try_from(slot.checked_sub(1)?).ok()?).copied()
+    fn hash_at(&self, height: u64) -> Option<BlockHash> {
+        self.hashes.get(usize::try_from(height.checked_sub(1)?).ok()?).copied()
     }
 
     fn append(&mut self, body: &Bytes) -> Result<BlockHash, String> {
@@ -311,15 +314,16 @@ impl<R: Kept> Node for MemberNode<R> {
     }
 
     fn store_certificate(&mut self, certificate: Certificate) {
-        if self.certificate.as_ref().is_none_or(|known| known.slot() < certificate.slot()) {
+        let height = |known: &Certificate| known.statement.height;
+        if self.certificate.as_ref().is_none_or(|known| height(known) < height(&certificate)) {
             self.certificate = Some(certificate);
         }
     }
 
-    fn blocks_from(&self, slot: u64) -> Vec<Bytes> {
+    fn blocks_from(&self, first: u64) -> Vec<Bytes> {
         let blocks = &self.below.running().blocks;
         let block = |height| blocks.block_at(Height(height)).ok().flatten();
-        (slot.max(1)..=self.synced as u64).map_while(block).map(|block| block.to_bytes().into()).collect()
+        (first.max(1)..=self.synced as u64).map_while(block).map(|block| block.to_bytes().into()).collect()
     }
 
     fn install(&mut self, blocks: &[Bytes], goal: BlockHash) -> bool {
@@ -425,6 +429,10 @@ impl<R: Kept> Node for MemberNode<R> {
 
     fn abandoned(&mut self, digest: B256) {
         self.offers.end(digest);
+    }
+
+    fn give_up_offers(&mut self) {
+        self.offers = Offers::default();
     }
 
     fn complaint(&mut self) -> Option<Complaint> {

@@ -1,9 +1,11 @@
 //! What is to change, and whose keys approve it.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use synod_node::identity::{self, Password};
+use synod_node::rpc::types::{CommitteeView, MemberView};
 use synod_types::committee::{ChangeError, CommitteeChange, EpochRecord, Member, SignedChange, fault_model};
 use synod_types::genesis::Ordering;
 use synod_types::{B256, Epoch, PublicKey, SecretKey};
@@ -11,6 +13,11 @@ use synod_types::{B256, Epoch, PublicKey, SecretKey};
 use crate::client::Settle;
 use crate::context::{Context, Session};
 use crate::failure::{Exit, Failure, Outcome};
+
+/// How long an epoch may take to begin.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at whether it has.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// The committee that a change would end.
 pub(super) struct Standing {
@@ -38,10 +45,14 @@ impl Standing {
     pub(super) fn ask(context: &Context) -> Outcome<Self> {
         let session = context.session()?;
         let view = session.node.validators().settle()?;
+        Self::of(session, view)
+    }
+
+    fn of(session: Session, view: CommitteeView) -> Outcome<Self> {
         let model = Ordering::from_name(&view.ordering).and_then(fault_model).ok_or_else(|| {
             Failure::failed("unknown_ordering", format!("this program does not know {:?}", view.ordering))
         })?;
-        let member = |member: synod_node::rpc::types::MemberView| Member {
+        let member = |member: MemberView| Member {
             name: member.name,
             key: member.key,
             incarnation: member.incarnation,
@@ -55,6 +66,28 @@ impl Standing {
         };
         let quorum = view.quorum as usize;
         Ok(Self { session, record, quorum })
+    }
+
+    /// Asks it for what a quorum knows: of a committee that has ended since, a member that lags still speaks as of the
+    /// present one.
+    ///
+    /// # Errors
+    /// As [`Standing::ask`], and when no quorum says where it stands.
+    pub(super) fn ask_quorum(context: &Context) -> Outcome<Self> {
+        let begun = Instant::now();
+        loop {
+            let session = context.session()?;
+            let known = session.node.read_index().settle()?.height;
+            let view = session.node.validators().settle()?;
+            if view.height >= known && !view.ends {
+                return Self::of(session, view);
+            }
+            if begun.elapsed() > PATIENCE {
+                let message = format!("epoch {} has ended, and the next one does not begin", view.epoch);
+                return Err(Failure::new(Exit::Timeout, "epoch_ends", message).hint("try again"));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     pub(super) fn genesis(&self) -> B256 {

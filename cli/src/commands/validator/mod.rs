@@ -155,7 +155,8 @@ impl Remove {
 
 impl Rejoin {
     fn run(self, context: &Context) -> Outcome<()> {
-        let standing = Standing::ask(context)?;
+        // Whoever lags would name an incarnation that has voted already, and the new memory would not know how.
+        let standing = Standing::ask_quorum(context)?;
         let at = standing.find(&self.name)?;
         let mut members = standing.record.members.clone();
         let member = &mut members[at];

@@ -8,10 +8,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
-use synod_types::{BlockHash, PublicKey, UnixMillis};
+use synod_types::{BlockHash, Epoch, PublicKey, UnixMillis};
 
 use super::ordering::Ordering;
-use crate::committee::{Certificate, History, Payload, Validity};
+use crate::committee::{Certificate, Committee, History, MemberIndex, Payload, Validity};
 use crate::journal::{Durable, Frame};
 use crate::protocol::Protocol;
 use crate::random::Random;
@@ -39,6 +39,16 @@ pub trait Chain: Sized {
     fn open(&self, seed: u64) -> Self::Node;
     /// What a client wants next. It may ask one of the nodes that run where its account stands.
     fn wish(&mut self, running: &[&Self::Node], now: Time, random: &mut Random) -> Option<Self::Transaction>;
+    /// What takes a member back that lost its disk: the epoch ends with it, and in the next the member counts under
+    /// this incarnation. `None` where the chain's committee does not change.
+    fn rejoin(
+        &mut self,
+        _member: MemberIndex,
+        _epoch: Epoch,
+        _incarnation: u32,
+    ) -> Option<Self::Transaction> {
+        None
+    }
     /// Another valid payload: what a primary tells others that got not this one.
     fn double(payload: &Payload) -> Payload;
 }
@@ -67,7 +77,7 @@ pub struct Waiting {
     pub bytes: u64,
 }
 
-/// One member's node below its ordering. Slots are heights.
+/// One member's node below its ordering.
 pub trait Node: Sized {
     /// What clients sign.
     type Transaction;
@@ -86,12 +96,16 @@ pub trait Node: Sized {
     /// wrong line lets it go on.
     fn lose_unsynced_votes(&mut self);
 
-    /// What a start finds in the block log.
-    fn history(&self) -> History;
-    /// The last slot.
+    /// What a start in this committee's epoch finds in the block log.
+    fn history(&self, committee: &Committee) -> History;
+    /// The tip's height.
     fn length(&self) -> u64;
-    /// The block of a slot.
-    fn hash_at(&self, slot: u64) -> Option<BlockHash>;
+    /// The block at a height.
+    fn hash_at(&self, height: u64) -> Option<BlockHash>;
+    /// Where the block at this height ends its epoch: the members' incarnations in the next one.
+    fn epoch_end(&self, _height: u64) -> Option<Vec<u32>> {
+        None
+    }
     /// Builds the payload's block and writes it; it is durable only after [`Node::sync_blocks`].
     ///
     /// # Errors
@@ -101,8 +115,8 @@ pub trait Node: Sized {
     fn sync_blocks(&mut self);
     /// Keeps a certificate, unless a newer one is known. It need not survive a power cut.
     fn store_certificate(&mut self, certificate: Certificate);
-    /// The durable blocks from this slot on, for others.
-    fn blocks_from(&self, slot: u64) -> Vec<Bytes>;
+    /// The durable blocks from this height on, for others.
+    fn blocks_from(&self, height: u64) -> Vec<Bytes>;
     /// Writes another's blocks if they lead from the tip to this hash; answers whether they do.
     fn install(&mut self, blocks: &[Bytes], goal: BlockHash) -> bool;
 
@@ -110,7 +124,7 @@ pub trait Node: Sized {
     fn power_cut(&mut self, random: &mut Random);
     /// What a power cut at this moment would leave.
     fn after_power_cut(&self, random: &mut Random) -> Self;
-    /// The journal of votes is gone (S-B11). Follows a power cut.
+    /// The journal of votes is gone (S-B11), or begins anew with an epoch, durably. Nothing of it is under way.
     fn forget_votes(&mut self);
     /// The disk is gone (S-C4). Follows a power cut.
     fn wipe(&mut self);
@@ -125,6 +139,9 @@ pub trait Node: Sized {
     fn assemble(&mut self, wanted: Wanted) -> Option<Payload>;
     /// A payload of ours was given up: its transactions are free again.
     fn abandoned(&mut self, digest: B256);
+
+    /// The epoch is over, and with it whatever was proposed in it: all is free again.
+    fn give_up_offers(&mut self);
 
     /// What its own oracles found since they were asked last (A2, A4, A5, A12, A14).
     fn complaint(&mut self) -> Option<Complaint>;

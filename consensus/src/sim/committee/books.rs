@@ -12,6 +12,10 @@ use crate::sim::ledger::Complaint;
 struct Book {
     balances: Vec<i64>,
     nonces: Vec<u32>,
+    /// How many epochs ended.
+    ended: u32,
+    /// How often each member was taken back.
+    taken_back: BTreeMap<u8, u16>,
 }
 
 /// The books of all blocks of a run, and what clients submitted.
@@ -35,7 +39,12 @@ impl Books {
     ) -> Result<(), Complaint> {
         if !self.books.contains_key(&block.hash) {
             let above = self.books.get(&parent).cloned();
-            let first = || Book { balances: vec![FIRST_BALANCE as i64; ACCOUNTS], nonces: vec![0; ACCOUNTS] };
+            let first = || Book {
+                balances: vec![FIRST_BALANCE as i64; ACCOUNTS],
+                nonces: vec![0; ACCOUNTS],
+                ended: 0,
+                taken_back: BTreeMap::new(),
+            };
             let mut book = above.unwrap_or_else(first);
             book.execute(&block.body);
             self.books.insert(block.hash, book);
@@ -43,7 +52,10 @@ impl Books {
         let book = &self.books[&block.hash];
         let same_money =
             state.balances.iter().zip(&book.balances).all(|(ours, theirs)| *ours as i64 == *theirs);
-        if !same_money || state.nonces[..] != book.nonces[..] {
+        let taken_back = state.incarnations.iter().zip(0..).filter(|(incarnation, _)| **incarnation > 0);
+        let taken_back: BTreeMap<u8, u16> = taken_back.map(|(count, member)| (member, *count)).collect();
+        let same_committee = state.epoch == book.ended && taken_back == book.taken_back;
+        if !same_money || !same_committee || state.nonces[..] != book.nonces[..] {
             return Err(wrong("A2", format!("block {} was executed differently", block.hash)));
         }
         let total: i64 = book.balances.iter().sum();
@@ -59,7 +71,17 @@ impl Books {
 
 impl Book {
     fn execute(&mut self, body: &[u8]) {
-        for Transfer { from, nonce, to, amount } in transfers(body).unwrap_or_default() {
+        let ended = self.ended;
+        for transfer in transfers(body).unwrap_or_default() {
+            let Transfer { from, nonce, to, amount } = transfer;
+            if transfer.is_change() {
+                let known = self.taken_back.get(&to).copied().unwrap_or_default();
+                if (nonce, self.ended, amount) == (ended, ended, known + 1) {
+                    self.ended += 1;
+                    self.taken_back.insert(to, amount);
+                }
+                continue;
+            }
             let (payer, paid) = (usize::from(from), usize::from(to));
             if nonce == self.nonces[payer] && self.balances[payer] >= i64::from(amount) {
                 self.nonces[payer] += 1;

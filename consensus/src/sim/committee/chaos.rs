@@ -4,7 +4,6 @@ use super::application::{Chain, Node};
 use super::ordering::{Lies, Ordering};
 use super::{DELTA_MS, Event, World};
 use crate::committee::MemberIndex;
-use crate::protocol::Input;
 use crate::sim::report::Timing;
 use crate::sim::swarm::Fault;
 
@@ -105,10 +104,7 @@ impl<C: Chain> World<C> {
             self.network.cut(*from, *to, false);
         }
         for (from, to) in directions {
-            let member = self.processes[*from].member;
-            if member != self.processes[*to].member {
-                self.feed(*to, Input::Connected(member.peer()));
-            }
+            self.connect(*to, *from);
         }
     }
 
@@ -141,7 +137,8 @@ impl<C: Chain> World<C> {
         self.count("amnesia");
     }
 
-    /// A member's disk is gone (S-C4). It comes back without a vote, and counts among the f.
+    /// A member's disk is gone (S-C4). It comes back without a vote, and counts among the f until the committee took it
+    /// back, if anybody asks for that.
     fn wipe(&mut self, at: usize) {
         let is_allowed = self.wiped.is_none() && self.liars() < self.committee.faults();
         if !is_allowed || !self.processes[at].is_honest() {
@@ -149,12 +146,18 @@ impl<C: Chain> World<C> {
         }
         self.crash(at);
         let process = &mut self.processes[at];
-        process.signer = None;
         process.node.wipe();
+        process.signer = None;
+        process.memory = None;
+        process.ends.clear();
         process.sent = <C::Ordering as Ordering>::Sent::default();
         process.attested.clear();
         self.wiped = Some(at);
         self.count("disk wiped");
+        if self.random.chance(700_000) {
+            let later = self.scheduler.now().plus_ms(self.random.between(500, 8_000));
+            self.scheduler.schedule(later, Event::Rejoin { process: at as u8 });
+        }
     }
 
     /// A sync may fail (S-D3): the replica stops, and the process with it.
@@ -255,7 +258,7 @@ impl<C: Chain> World<C> {
         }
         for at in self.core.clone() {
             for other in self.core.clone().into_iter().filter(|other| *other != at) {
-                self.feed(at, Input::Connected(MemberIndex(other as u8).peer()));
+                self.connect(at, other);
             }
         }
     }

@@ -24,8 +24,9 @@ impl<C: Chain> World<C> {
     /// Starts a process and connects it.
     pub(super) fn start(&mut self, at: usize) {
         let (seed, now, wall) = (self.random.next_u64(), self.scheduler.now(), self.wall(at));
+        let has_ended = self.enter(at);
         let config = self.config(at);
-        self.processes[at].start(config, seed, now, wall);
+        self.processes[at].start(config, has_ended, seed, now, wall);
         self.check_kept(at);
         for transaction in self.submitted.keys() {
             self.processes[at].node.hear(transaction, now);
@@ -34,12 +35,19 @@ impl<C: Chain> World<C> {
         self.carry_out(at);
         self.pool_changed(at);
         self.answer();
-        let member = self.processes[at].member;
         for other in 0..self.processes.len() {
-            if self.processes[other].member != member && self.processes[other].replica.is_some() {
-                self.feed(at, Input::Connected(self.processes[other].member.peer()));
-                self.feed(other, Input::Connected(member.peer()));
+            if self.processes[other].replica.is_some() {
+                self.connect(at, other);
+                self.connect(other, at);
             }
+        }
+    }
+
+    /// A process hears that another is there, which introduces itself by its epoch: in another it is a stranger.
+    pub(super) fn connect(&mut self, at: usize, other: usize) {
+        let (here, there) = (&self.processes[at], &self.processes[other]);
+        if here.member != there.member && here.committee.epoch() == there.committee.epoch() {
+            self.feed(at, Input::Connected(there.member.peer()));
         }
     }
 
@@ -65,9 +73,13 @@ impl<C: Chain> World<C> {
         }
         self.trace.line(now, || format!("{from} -> {to}: {:?}", envelope.packet));
         match &envelope.packet {
-            Packet::Protocol(message) => self.deliver_message(at, envelope, message),
             Packet::AskBlocks { from } => self.serve_blocks(at, envelope.from, *from),
             Packet::Blocks { from, bodies } => self.take_blocks(at, *from, bodies),
+            _ if envelope.epoch != self.processes[at].committee.epoch() => {
+                self.elsewhere(at, envelope.from, envelope.epoch);
+            }
+            Packet::Protocol(message) => self.deliver_message(at, envelope, message),
+            Packet::Where => {}
         }
     }
 
@@ -182,6 +194,7 @@ impl<C: Chain> World<C> {
             self.act(at, effect);
         }
         self.set_wake(at);
+        self.succeed(at);
     }
 
     fn set_wake(&mut self, at: usize) {
@@ -225,11 +238,7 @@ impl<C: Chain> World<C> {
             return;
         }
         let from = self.processes[at].member;
-        let envelope = Rc::new(Envelope {
-            from: from.peer(),
-            packet: Packet::Protocol(message),
-            verdict: OnceCell::new(),
-        });
+        let envelope = self.envelope(at, Packet::Protocol(message));
         for to in 0..self.processes.len() {
             if self.processes[to].member != from {
                 self.post_envelope(at, to, &envelope);
@@ -259,21 +268,35 @@ impl<C: Chain> World<C> {
     }
 
     fn send_packet(&mut self, at: usize, to: MemberIndex, packet: Packet<C::Ordering>) {
-        let from = self.processes[at].member;
-        if from == to {
+        if self.processes[at].member == to {
             return;
         }
-        let envelope = Rc::new(Envelope { from: from.peer(), packet, verdict: OnceCell::new() });
+        let envelope = self.envelope(at, packet);
+        self.post_to_member(at, to, &envelope);
+    }
+
+    fn envelope(&self, at: usize, packet: Packet<C::Ordering>) -> Rc<Envelope<C::Ordering>> {
+        let process = &self.processes[at];
+        let (from, epoch) = (process.member.peer(), process.committee.epoch());
+        Rc::new(Envelope { from, epoch, packet, verdict: OnceCell::new() })
+    }
+
+    /// To every copy of a member.
+    pub(super) fn post_to_member(
+        &mut self,
+        at: usize,
+        to: MemberIndex,
+        envelope: &Rc<Envelope<C::Ordering>>,
+    ) {
         for process in 0..self.processes.len() {
             if self.processes[process].member == to {
-                self.post_envelope(at, process, &envelope);
+                self.post_envelope(at, process, envelope);
             }
         }
     }
 
     pub(super) fn post(&mut self, at: usize, to: usize, packet: Packet<C::Ordering>) {
-        let from = self.processes[at].member.peer();
-        let envelope = Rc::new(Envelope { from, packet, verdict: OnceCell::new() });
+        let envelope = self.envelope(at, packet);
         self.post_envelope(at, to, &envelope);
     }
 
@@ -304,10 +327,9 @@ impl<C: Chain> World<C> {
 
     fn append(&mut self, at: usize, position: synod_types::Position, body: &alloy_primitives::Bytes) {
         let now = self.scheduler.now();
-        let expected = self.processes[at].node.length() + 1;
-        if position.slot.0 != expected {
-            return self
-                .violate("A1", || format!("process {at} appends {position}, expected slot {expected}"));
+        let Some(expected) = self.next_position(at) else { return self.count("void after an epoch's end") };
+        if position != expected {
+            return self.violate("A1", || format!("process {at} appends {position}, expected {expected}"));
         }
         let hash = match self.processes[at].node.append(body) {
             Ok(hash) => hash,
@@ -321,7 +343,10 @@ impl<C: Chain> World<C> {
         if body.is_empty() {
             self.count("null slot");
         }
-        self.check_block(at, position.slot.0);
+        let height = self.processes[at].node.length();
+        self.check_block(at, height);
+        // Before it is durable, as the driver does.
+        self.tell_of_end(at, position);
         if mutant!("sto-1-ack-before-sync") {
             self.inputs.push_back((at, Input::Executed { position, block_hash: hash }));
         } else {
@@ -385,7 +410,8 @@ impl<C: Chain> World<C> {
             Told::LeaderChanged { .. } => self.count("view change"),
             Told::Caught(evidence) => {
                 self.count("liar caught");
-                if !C::Ordering::is_proof(&evidence, &self.committee) || self.is_honest(evidence.member) {
+                let is_proof = C::Ordering::is_proof(&evidence, &self.processes[at].committee);
+                if !is_proof || self.is_honest(evidence.member) {
                     self.violate("A9", || format!("process {at} has worthless evidence: {evidence:?}"));
                 }
             }
@@ -420,16 +446,22 @@ impl<C: Chain> World<C> {
             let running = self.processes.iter().filter(|process| process.replica.is_some());
             let nodes: Vec<&C::Node> = running.map(|process| &process.node).collect();
             let Some(transaction) = self.chain.wish(&nodes, now, &mut self.random) else { continue };
-            self.submitted.entry(transaction.clone()).or_insert(now);
-            for process in 0..self.processes.len() {
-                let late = self.random.between(1_000, 30_000);
-                let arrival = Event::Arrive { process: process as u8, transaction: transaction.clone() };
-                self.scheduler.schedule(now.plus_us(late), arrival);
-            }
+            self.hand_in(&transaction);
         }
         let lull = if self.random.chance(30_000) { 1_500 } else { 0 };
         let wait = self.random.between(20, 150) + lull;
         self.scheduler.schedule(now.plus_ms(wait), Event::Submit);
+    }
+
+    /// Each process hears of it after a while.
+    pub(super) fn hand_in(&mut self, transaction: &C::Transaction) {
+        let now = self.scheduler.now();
+        self.submitted.entry(transaction.clone()).or_insert(now);
+        for process in 0..self.processes.len() {
+            let late = self.random.between(1_000, 30_000);
+            let arrival = Event::Arrive { process: process as u8, transaction: transaction.clone() };
+            self.scheduler.schedule(now.plus_us(late), arrival);
+        }
     }
 
     /// How many transactions the longest honest chain has not executed.

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, Bytes};
 use synod_types::hash::sha256;
 use synod_types::{BlockHash, Slot, UnixMillis};
 
-use crate::committee::{Certificate, History, Payload, Validity};
+use crate::committee::{Certificate, Committee, History, Payload, Validity};
 use crate::random::Random;
 
 /// How many accounts there are.
@@ -19,20 +19,35 @@ const HEAD: usize = 16;
 /// Bytes of a transfer.
 pub(super) const TRANSFER: usize = 16;
 
-/// A transfer.
+/// The most members of whom the state keeps something.
+const MEMBERS: usize = 32;
+/// Who pays for a change of the committee.
+const CHANGE: u8 = u8::MAX;
+
+/// A transfer; or a change of the committee, which takes a member back under its next incarnation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Transfer {
     /// Who pays.
     pub(super) from: u8,
-    /// The payer's count.
+    /// The payer's count. Of a change, the epoch that it ends.
     pub(super) nonce: u32,
-    /// Who is paid.
+    /// Who is paid. Of a change, the member.
     pub(super) to: u8,
-    /// How much.
+    /// How much. Of a change, the incarnation.
     pub(super) amount: u16,
 }
 
 impl Transfer {
+    /// Ends an epoch: in the next the member counts under this incarnation.
+    pub(super) fn change(member: u8, epoch: u32, incarnation: u16) -> Self {
+        Self { from: CHANGE, nonce: epoch, to: member, amount: incarnation }
+    }
+
+    /// Whether it changes the committee.
+    pub(super) fn is_change(self) -> bool {
+        self.from == CHANGE
+    }
+
     fn to_bytes(self) -> [u8; TRANSFER] {
         let mut bytes = [0; TRANSFER];
         bytes[0] = self.from;
@@ -52,7 +67,11 @@ impl Transfer {
             amount: u16::from_be_bytes([bytes[2], bytes[3]]),
             nonce: u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
         };
-        let is_known = usize::from(transfer.from.max(transfer.to)) < ACCOUNTS;
+        let is_known = if transfer.is_change() {
+            usize::from(transfer.to) < MEMBERS
+        } else {
+            usize::from(transfer.from.max(transfer.to)) < ACCOUNTS
+        };
         (is_known && transfer.to_bytes() == *bytes).then_some(transfer)
     }
 }
@@ -84,16 +103,38 @@ impl Validity for ModelValidity {
 pub(super) struct State {
     pub(super) balances: [u64; ACCOUNTS],
     pub(super) nonces: [u32; ACCOUNTS],
+    /// The epoch of the next block.
+    pub(super) epoch: u32,
+    /// Each member's incarnation in it.
+    pub(super) incarnations: [u16; MEMBERS],
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { balances: [FIRST_BALANCE; ACCOUNTS], nonces: [0; ACCOUNTS] }
+        Self {
+            balances: [FIRST_BALANCE; ACCOUNTS],
+            nonces: [0; ACCOUNTS],
+            epoch: 0,
+            incarnations: [0; MEMBERS],
+        }
     }
 }
 
 impl State {
-    fn apply(&mut self, transfer: Transfer) -> bool {
+    /// Whether the transfer was executed, or never can be.
+    pub(super) fn is_over(&self, transfer: &Transfer) -> bool {
+        if transfer.is_change() {
+            return transfer.nonce < self.epoch
+                || transfer.amount <= self.incarnations[usize::from(transfer.to)];
+        }
+        transfer.nonce < self.nonces[usize::from(transfer.from)]
+    }
+
+    /// Executes a transfer in a block of this epoch.
+    fn apply(&mut self, transfer: Transfer, epoch: u32) -> bool {
+        if transfer.is_change() {
+            return self.change(transfer, epoch);
+        }
         let (from, to) = (usize::from(transfer.from), usize::from(transfer.to));
         let amount = u64::from(transfer.amount);
         if self.nonces[from] != transfer.nonce || self.balances[from] < amount {
@@ -105,12 +146,26 @@ impl State {
         true
     }
 
+    /// One change ends an epoch; a second one in its last block comes too late.
+    fn change(&mut self, change: Transfer, epoch: u32) -> bool {
+        let incarnation = &mut self.incarnations[usize::from(change.to)];
+        let is_next = incarnation.checked_add(1) == Some(change.amount);
+        if change.nonce != epoch || self.epoch != epoch || !is_next {
+            return false;
+        }
+        *incarnation = change.amount;
+        self.epoch += 1;
+        true
+    }
+
     fn root(&self) -> B256 {
         let words: Vec<u8> = self
             .balances
             .iter()
             .map(|balance| balance.to_be_bytes())
             .chain(self.nonces.iter().map(|nonce| u64::from(*nonce).to_be_bytes()))
+            .chain([u64::from(self.epoch).to_be_bytes()])
+            .chain(self.incarnations.iter().map(|incarnation| u64::from(*incarnation).to_be_bytes()))
             .flatten()
             .collect();
         sha256(&[b"model state", &words])
@@ -124,6 +179,8 @@ pub(super) struct Block {
     /// The payload; empty for a null slot.
     pub(super) body: Bytes,
     pub(super) executed: Vec<Transfer>,
+    /// Where it ends an epoch: each member's incarnation in the next.
+    pub(super) ends: Option<[u16; MEMBERS]>,
     time: UnixMillis,
 }
 
@@ -143,19 +200,19 @@ impl ModelLedger {
         &self.state
     }
 
-    /// The number of blocks, which is the last slot.
+    /// The number of blocks, which is the tip's height.
     pub(super) fn length(&self) -> u64 {
         self.blocks.len() as u64
     }
 
-    /// The block of a slot, from 1.
-    pub(super) fn block(&self, slot: u64) -> Option<&Block> {
-        self.blocks.get(usize::try_from(slot.checked_sub(1)?).ok()?)
+    /// The block at a height, from 1.
+    pub(super) fn block(&self, height: u64) -> Option<&Block> {
+        self.blocks.get(usize::try_from(height.checked_sub(1)?).ok()?)
     }
 
-    /// The bodies of durable blocks from this slot on.
-    pub(super) fn bodies_from(&self, slot: u64) -> Vec<Bytes> {
-        let first = (slot.max(1) - 1) as usize;
+    /// The bodies of durable blocks from this height on.
+    pub(super) fn bodies_from(&self, height: u64) -> Vec<Bytes> {
+        let first = (height.max(1) - 1) as usize;
         self.blocks[..self.synced].iter().skip(first).map(|block| block.body.clone()).collect()
     }
 
@@ -169,13 +226,15 @@ impl ModelLedger {
         let time = body.first_chunk::<8>().map_or(parent_time, |time| UnixMillis(u64::from_be_bytes(*time)));
         let time = time.max(parent_time);
         let offered = if body.is_empty() { Vec::new() } else { transfers(body).expect("a valid payload") };
+        let epoch = self.state.epoch;
         let executed: Vec<Transfer> =
-            offered.into_iter().filter(|transfer| self.state.apply(*transfer)).collect();
+            offered.into_iter().filter(|transfer| self.state.apply(*transfer, epoch)).collect();
+        let ends = (self.state.epoch > epoch).then_some(self.state.incarnations);
         let root = self.state.root();
         let (parent, time_bytes) = (self.tip(), time.0.to_be_bytes());
         let hash = [b"model block", parent.0.as_slice(), root.as_slice(), body, &time_bytes];
         let hash = BlockHash(sha256(&hash));
-        self.blocks.push(Block { hash, body: body.clone(), executed, time });
+        self.blocks.push(Block { hash, body: body.clone(), executed, ends, time });
         hash
     }
 
@@ -185,7 +244,8 @@ impl ModelLedger {
     }
 
     pub(super) fn store_certificate(&mut self, certificate: Certificate) {
-        if self.certificate.as_ref().is_none_or(|known| known.slot() < certificate.slot()) {
+        let height = |known: &Certificate| known.statement.height;
+        if self.certificate.as_ref().is_none_or(|known| height(known) < height(&certificate)) {
             self.certificate = Some(certificate);
         }
     }
@@ -204,15 +264,16 @@ impl ModelLedger {
         }
     }
 
-    /// What a start finds.
-    pub(super) fn history(&self) -> History {
-        let executed = Slot(self.length());
+    /// What a start in this committee's epoch finds.
+    pub(super) fn history(&self, committee: &Committee) -> History {
+        let base = committee.record().base;
+        let is_of = |known: &&Certificate| known.statement.position.epoch == committee.epoch();
+        let stored = self.certificate.as_ref().filter(is_of).cloned();
         // It may be of a block that is not here (yet): nothing is left to attest then.
-        let stored = self.certificate.clone();
-        let certified = stored.as_ref().map_or(0, |certificate| certificate.slot().0 as usize);
-        let first = certified.min(self.blocks.len());
+        let certified = stored.as_ref().map_or(base, |certificate| certificate.statement.height);
+        let first = (certified.0 as usize).min(self.blocks.len());
         History {
-            executed,
+            executed: Slot(self.length() - base.0),
             block_hash: self.tip(),
             certificate: stored,
             uncertified: self.blocks[first..].iter().map(|block| block.hash).collect(),

@@ -75,6 +75,13 @@ impl Liar {
         }
     }
 
+    /// Lies to the committee of another epoch from now on. What it kept for later is of the one before, and comes then.
+    pub(super) fn enter(&mut self, committee: Committee) {
+        self.committee = committee;
+        self.doubles.clear();
+        self.echoed.clear();
+    }
+
     /// Draws another lie, and other victims.
     pub(super) fn change_mind(&mut self, random: &mut Random) {
         self.now = if random.chance(150_000) { None } else { random.pick(&self.lies).copied() };

@@ -14,6 +14,7 @@ mod chaos;
 #[cfg(feature = "mutants")]
 mod drills;
 mod drive;
+mod epochs;
 pub mod figures;
 mod ledger;
 mod liar;
@@ -37,19 +38,19 @@ pub(crate) mod zab_drills;
 #[cfg(feature = "mutants")]
 pub mod zab_mutants;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use alloy_primitives::{B256, Bytes};
-use synod_types::{Epoch, Height, SecretKey, Slot, UnixMillis};
+use synod_types::{Epoch, Height, SecretKey, UnixMillis};
 
 use self::application::{Chain, Node};
 use self::figures::Meter;
 use self::model::ModelChain;
 use self::observer::Observer;
-use self::ordering::{Judge, Lies, Ordering};
+use self::ordering::{Lies, Ordering};
 use self::process::Process;
 use self::twins::Script;
 use super::network::Network;
@@ -107,13 +108,22 @@ pub struct Bounds {
 #[derive(Debug)]
 enum Packet<P: Protocol> {
     Protocol(P::Message),
-    AskBlocks { from: Slot },
-    Blocks { from: Slot, bodies: Vec<Bytes> },
+    AskBlocks {
+        from: Height,
+    },
+    Blocks {
+        from: Height,
+        bodies: Vec<Bytes>,
+    },
+    /// In which epoch its sender is, as everything says.
+    Where,
 }
 
 /// What travels, and whether it passes its checks, found once for all receivers.
 struct Envelope<P: Protocol> {
     from: Peer,
+    /// Of what is said: under another committee it means nothing.
+    epoch: Epoch,
     packet: Packet<P>,
     verdict: OnceCell<Result<Verified<P::Message>, P::Fault>>,
 }
@@ -127,6 +137,7 @@ enum Event<T, P: Protocol> {
     Installed { process: u8, run: u32 },
     AskNext { process: u8, run: u32 },
     Restart { process: u8 },
+    Rejoin { process: u8 },
     Submit,
     Arrive { process: u8, transaction: T },
     Chaos,
@@ -141,7 +152,13 @@ enum Event<T, P: Protocol> {
 struct World<C: Chain> {
     chain: C,
     seed: u64,
+    /// The first. Those after it differ only in what members are counted as.
     committee: Committee,
+    /// Those after it.
+    committees: RefCell<Vec<Committee>>,
+    /// The epoch that begins above the highest block that ended one at an honest member, and the members' incarnations
+    /// in it.
+    newest: (Epoch, Vec<u32>),
     bounds: Bounds,
     random: Random,
     swarm: Swarm,
@@ -155,11 +172,14 @@ struct World<C: Chain> {
     twins: Option<(usize, [u64; 2])>,
     inputs: VecDeque<(usize, Input<C::Ordering>)>,
     observer: Observer,
-    judge: <C::Ordering as Ordering>::Judge,
+    /// One for each epoch.
+    judges: BTreeMap<Epoch, <C::Ordering as Ordering>::Judge>,
     coverage: BTreeMap<&'static str, u64>,
     violation: Option<Violation>,
     submitted: BTreeMap<C::Transaction, Time>,
     healed_at: Option<Time>,
+    /// When a process last came to another epoch.
+    entered_at: Time,
     /// The primary is cut off until then.
     isolated_until: Time,
     /// The members that must make progress after healing.
@@ -258,8 +278,10 @@ impl<C: Chain> World<C> {
             chain,
             seed: options.seed,
             observer: Observer::default(),
-            judge: Default::default(),
+            judges: BTreeMap::new(),
             committee,
+            committees: RefCell::default(),
+            newest: (Epoch(0), vec![0; count]),
             swarm,
             timing,
             scheduler: Scheduler::default(),
@@ -272,6 +294,7 @@ impl<C: Chain> World<C> {
             violation: None,
             submitted: BTreeMap::new(),
             healed_at: None,
+            entered_at: Time(0),
             isolated_until: Time(0),
             core: Vec::new(),
             wiped: None,
@@ -297,7 +320,8 @@ impl<C: Chain> World<C> {
             let sync_us =
                 if slow { self.random.between(5_000, 300_000) } else { self.random.between(100, 4_000) };
             let node = self.chain.open(self.seed << 8 | index as u64);
-            self.processes.push(Process::new(signer.clone(), liar, node, sync_us));
+            let committee = self.committee.clone();
+            self.processes.push(Process::new(signer.clone(), committee, liar, node, sync_us));
         }
         if let Some(first) = lying.first().copied().filter(|_| self.swarm.has(Fault::Twins)) {
             // Both copies follow the protocol; what they do together does not.
@@ -305,7 +329,7 @@ impl<C: Chain> World<C> {
                 let signer = signers[first].clone();
                 let honest = self.liar(&signer, &Swarm::only(&[]));
                 let node = self.chain.open(self.seed << 8 | twin as u64);
-                let process = Process::new(signer, honest, node, 1_000);
+                let process = Process::new(signer, self.committee.clone(), honest, node, 1_000);
                 if twin == first { self.processes[first] = process } else { self.processes.push(process) }
             }
             self.twins = Some((first, [u64::MAX; 2]));
@@ -326,7 +350,8 @@ impl<C: Chain> World<C> {
     }
 
     fn config(&self, process: usize) -> <C::Ordering as Protocol>::Config {
-        let (committee, signer) = (self.committee.clone(), self.processes[process].signer.clone());
+        let process = &self.processes[process];
+        let (committee, signer) = (process.committee.clone(), process.signer.clone());
         C::Ordering::config(committee, signer, self.chain.validity(), &self.bounds)
     }
 
@@ -361,6 +386,7 @@ impl<C: Chain> World<C> {
                 }
             }
             Event::Restart { process } => self.restart(process.into()),
+            Event::Rejoin { process } => self.rejoin(process.into()),
             Event::Submit => self.submit(),
             Event::Arrive { process, transaction } => self.arrive(process.into(), &transaction),
             Event::Chaos => self.chaos(),
@@ -406,7 +432,7 @@ impl<C: Chain> World<C> {
     }
 
     fn report(mut self, options: &Options) -> Report {
-        let named = self.judge.named();
+        let named = self.named();
         if let Some(violation) = self.violation.as_mut().filter(|_| !named.is_empty()) {
             let named: Vec<String> = named.iter().map(ToString::to_string).collect();
             violation.message += &format!("; evidence proves that these members lied: {}", named.join(", "));

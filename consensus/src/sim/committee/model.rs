@@ -7,13 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
-use synod_types::{BlockHash, PublicKey, UnixMillis};
+use synod_types::{BlockHash, Epoch, PublicKey, UnixMillis};
 
 use super::application::{Chain, Node, Waiting, Wanted};
 use super::books::Books;
 use super::ledger::{ACCOUNTS, ModelLedger, ModelValidity, TRANSFER, Transfer, payload, transfers};
 use super::ordering::Ordering;
-use crate::committee::{Certificate, History, Payload, Validity};
+use crate::committee::{Certificate, Committee, History, MemberIndex, Payload, Validity};
 use crate::journal::{Durable, Frame};
 use crate::random::Random;
 use crate::sim::journal::ModelJournal;
@@ -87,6 +87,12 @@ impl<P: Ordering> Chain for ModelChain<P> {
         Some(transfer)
     }
 
+    fn rejoin(&mut self, member: MemberIndex, epoch: Epoch, incarnation: u32) -> Option<Transfer> {
+        let change = Transfer::change(member.0, epoch.0.try_into().ok()?, incarnation.try_into().ok()?);
+        self.books.borrow_mut().submit(change);
+        Some(change)
+    }
+
     fn double(known: &Payload) -> Payload {
         let transfers = transfers(known.bytes()).unwrap_or_default();
         let kept = transfers.len() / 2;
@@ -101,6 +107,12 @@ impl<R> ModelNode<R> {
         let mut found: Vec<(u32, Transfer, Time)> = Vec::new();
         // Ordered by sender, then nonce.
         for (transfer, since) in &self.pool {
+            if transfer.is_change() {
+                if transfer.nonce == self.ledger.state().epoch {
+                    found.push((0, *transfer, *since));
+                }
+                continue;
+            }
             let expected = &mut next[usize::from(transfer.from)];
             if transfer.nonce == *expected {
                 *expected += 1;
@@ -114,16 +126,15 @@ impl<R> ModelNode<R> {
 
     /// Drops from the pool what the chain has overtaken.
     fn clean_pool(&mut self) {
-        let nonces = self.ledger.state().nonces;
-        let is_over = |transfer: &Transfer| transfer.nonce < nonces[usize::from(transfer.from)];
-        self.pool.retain(|transfer, _| !is_over(transfer));
-        self.offered.retain(|transfer| !is_over(transfer));
+        let state = self.ledger.state();
+        self.pool.retain(|transfer, _| !state.is_over(transfer));
+        self.offered.retain(|transfer| !state.is_over(transfer));
     }
 
     fn check_tip(&mut self) {
-        let slot = self.ledger.length();
-        let Some(block) = self.ledger.block(slot) else { return };
-        let parent = self.ledger.block(slot - 1).map(|block| block.hash).unwrap_or_default();
+        let height = self.ledger.length();
+        let Some(block) = self.ledger.block(height) else { return };
+        let parent = self.ledger.block(height - 1).map(|block| block.hash).unwrap_or_default();
         if let Err(complaint) = self.books.borrow_mut().compare(parent, block, self.ledger.state()) {
             self.complaint.get_or_insert(complaint);
         }
@@ -154,16 +165,21 @@ impl<R: Clone> Node for ModelNode<R> {
         self.journal.lose_unsynced();
     }
 
-    fn history(&self) -> History {
-        self.ledger.history()
+    fn history(&self, committee: &Committee) -> History {
+        self.ledger.history(committee)
     }
 
     fn length(&self) -> u64 {
         self.ledger.length()
     }
 
-    fn hash_at(&self, slot: u64) -> Option<BlockHash> {
-        self.ledger.block(slot).map(|block| block.hash)
+    fn hash_at(&self, height: u64) -> Option<BlockHash> {
+        self.ledger.block(height).map(|block| block.hash)
+    }
+
+    fn epoch_end(&self, height: u64) -> Option<Vec<u32>> {
+        let ends = self.ledger.block(height)?.ends?;
+        Some(ends.into_iter().map(u32::from).collect())
     }
 
     fn append(&mut self, body: &Bytes) -> Result<BlockHash, String> {
@@ -184,8 +200,8 @@ impl<R: Clone> Node for ModelNode<R> {
         self.ledger.store_certificate(certificate);
     }
 
-    fn blocks_from(&self, slot: u64) -> Vec<Bytes> {
-        self.ledger.bodies_from(slot)
+    fn blocks_from(&self, height: u64) -> Vec<Bytes> {
+        self.ledger.bodies_from(height)
     }
 
     fn install(&mut self, blocks: &[Bytes], goal: BlockHash) -> bool {
@@ -231,7 +247,7 @@ impl<R: Clone> Node for ModelNode<R> {
     }
 
     fn is_over(&self, transfer: &Transfer) -> bool {
-        transfer.nonce < self.ledger.state().nonces[usize::from(transfer.from)]
+        self.ledger.state().is_over(transfer)
     }
 
     fn waiting(&mut self) -> Waiting {
@@ -260,6 +276,11 @@ impl<R: Clone> Node for ModelNode<R> {
         for transfer in self.offers.remove(&digest).unwrap_or_default() {
             self.offered.remove(&transfer);
         }
+    }
+
+    fn give_up_offers(&mut self) {
+        self.offers.clear();
+        self.offered.clear();
     }
 
     fn complaint(&mut self) -> Option<Complaint> {

@@ -1,22 +1,22 @@
 //! The observer: what each honest member owes, judged at every step.
 //!
-//! - A1: one block at each slot at all honest members, ever; what each ordering promises of its votes
+//! - A1: one block at each height at all honest members, ever; what each ordering promises of its votes
 //!   ([`super::ordering::Judge`]).
 //! - A2: an independent re-execution of what was submitted finds the same state; A4: no money appears or goes
 //!   (each node judges these with its chain's second bookkeeping).
 //! - A5: what was certified stays. A7: nothing grows beyond its bound.
 //! - A6: after healing every transaction is executed by every member of the core within the bound.
-//! - A10: after a power cut a member still stands for what it had said. A12, A14: equal hashes at equal slots,
+//! - A10: after a power cut a member still stands for what it had said. A12, A14: equal hashes at equal heights,
 //!   also after the log was replayed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use synod_types::{BlockHash, Slot};
+use synod_types::{BlockHash, Height};
 
 use super::application::{Chain, Node};
 use super::ordering::{Broken, Judge, Ordering};
 use super::{AFTER_MS, AUDIT_MS, DELTA_MS, Event, MessageOf, SAFETY_MS, TIMEOUT_CAP_MS, World};
-use crate::committee::Certificate;
+use crate::committee::{Certificate, History, MemberIndex};
 use crate::protocol::Peer;
 use crate::random::Random;
 use crate::replica::Replica;
@@ -27,7 +27,7 @@ use crate::time::Time;
 /// What was seen of the chain.
 #[derive(Default)]
 pub(super) struct Observer {
-    /// Each slot's block, as the first honest member appended it.
+    /// The block at each height, as the first honest member appended it.
     chain: BTreeMap<u64, BlockHash>,
     certified: BTreeMap<u64, BlockHash>,
     /// Since when everything that was submitted is executed.
@@ -35,23 +35,25 @@ pub(super) struct Observer {
 }
 
 impl<C: Chain> World<C> {
-    /// An honest member appended a block at a slot.
-    pub(super) fn check_block(&mut self, at: usize, slot: u64) {
+    /// An honest member appended a block at a height.
+    pub(super) fn check_block(&mut self, at: usize, height: u64) {
         if !self.processes[at].is_honest() {
             return;
         }
-        let Some(hash) = self.processes[at].node.hash_at(slot) else { return };
-        match self.observer.chain.get(&slot).copied() {
+        let Some(hash) = self.processes[at].node.hash_at(height) else { return };
+        match self.observer.chain.get(&height).copied() {
             Some(first) if first != hash => {
-                return self
-                    .violate("A1", || format!("process {at} has {hash} at slot {slot}, another {first}"));
+                return self.violate("A1", || {
+                    format!("process {at} has {hash} at height {height}, another {first}")
+                });
             }
             Some(_) => return,
             None => {}
         }
-        self.observer.chain.insert(slot, hash);
-        if let Some(certified) = self.observer.certified.get(&slot).copied().filter(|known| *known != hash) {
-            self.violate("A1", || format!("slot {slot} holds {hash} and is certified as {certified}"));
+        self.observer.chain.insert(height, hash);
+        if let Some(certified) = self.observer.certified.get(&height).copied().filter(|known| *known != hash)
+        {
+            self.violate("A1", || format!("height {height} holds {hash} and is certified as {certified}"));
         }
     }
 
@@ -59,14 +61,14 @@ impl<C: Chain> World<C> {
         if !self.processes[at].is_honest() {
             return;
         }
-        let (slot, hash) = (certificate.slot().0, certificate.statement.block_hash);
-        if let Err(error) = certificate.verify(&self.committee) {
+        let (height, hash) = (certificate.statement.height.0, certificate.statement.block_hash);
+        if let Err(error) = certificate.verify(&self.processes[at].committee) {
             return self.violate("A1", || format!("process {at} holds a certificate that is none: {error}"));
         }
-        let known = self.observer.certified.insert(slot, hash);
-        let ours = self.observer.chain.get(&slot).copied();
+        let known = self.observer.certified.insert(height, hash);
+        let ours = self.observer.chain.get(&height).copied();
         if known.is_some_and(|known| known != hash) || ours.is_some_and(|ours| ours != hash) {
-            self.violate("A1", || format!("slot {slot} is certified as {hash}, and holds another block"));
+            self.violate("A1", || format!("height {height} is certified as {hash}, and holds another block"));
         }
     }
 
@@ -75,18 +77,26 @@ impl<C: Chain> World<C> {
         let process = &mut self.processes[at];
         let Some(replica) = process.replica.as_ref().filter(|_| process.liar.is_none()) else { return };
         if let Some(known) = C::Ordering::attested(message) {
-            process.attested.insert(known.statement.position.slot, known.statement.block_hash);
+            process.attested.insert(known.statement.height, known.statement.block_hash);
         }
-        let broken = self.judge.said(replica.protocol(), &mut process.sent, to, message, &self.committee);
+        let committee = &process.committee;
+        let judge = self.judges.entry(committee.epoch()).or_default();
+        let broken = judge.said(replica.protocol(), &mut process.sent, to, message, committee);
         self.accuse_of(at, broken);
     }
 
     /// What an honest member takes in is judged, too.
     pub(super) fn note_heard(&mut self, at: usize, message: &MessageOf<C>) {
         if self.processes[at].is_honest() {
-            let broken = self.judge.heard(message, &self.committee);
+            let committee = &self.processes[at].committee;
+            let broken = self.judges.entry(committee.epoch()).or_default().heard(message, committee);
             self.accuse_of(at, broken);
         }
+    }
+
+    /// Members that are proven to have lied, in whatever epoch.
+    pub(super) fn named(&self) -> BTreeSet<MemberIndex> {
+        self.judges.values().flat_map(Judge::named).collect()
     }
 
     fn accuse_of(&mut self, at: usize, broken: Broken) {
@@ -117,7 +127,12 @@ impl<C: Chain> World<C> {
         let mut random = Random::new(self.scheduler.now().0);
         let mut left = process.node.after_power_cut(&mut random);
         let complaint = left.complaint();
-        let (proof, records, history) = (left.proof(), left.records(), left.history());
+        let (committee, has_ended) = self.standing(&left, &process.ends);
+        if committee.epoch() != process.committee.epoch() {
+            return self.violate("A10", || format!("process {at} would forget its epoch in a power cut"));
+        }
+        let (proof, records) = (left.proof(), left.records());
+        let history = History { has_ended, ..left.history(&committee) };
         let (now, wall) = (self.scheduler.now(), self.wall(at));
         let replica =
             Replica::<C::Ordering>::recover(self.config(at), records, history, &proof, 0, now, wall);
@@ -138,12 +153,13 @@ impl<C: Chain> World<C> {
             self.check_bounds(at);
         }
         self.imagine_power_cut((now.0 / 1000 / AUDIT_MS) as usize % self.processes.len());
-        if self.judge.worthless() > 0 {
+        if self.judges.values().any(|judge| judge.worthless() > 0) {
             self.violate("A9", || "evidence does not hold when a stranger checks it".to_owned());
         }
-        if let Some(named) = self.judge.named().into_iter().find(|member| self.is_honest(*member)) {
+        if let Some(named) = self.named().into_iter().find(|member| self.is_honest(*member)) {
             self.violate("A9", || format!("the honest member {named} is named a liar"));
         }
+        self.say_where_now_and_then(now);
         match self.healed_at {
             None => self.heal_if_due(now),
             Some(healed) => self.demand_progress(now, healed),
@@ -207,7 +223,7 @@ impl<C: Chain> World<C> {
                     continue;
                 }
                 is_done = false;
-                if now > (*since).max(healed).plus_ms(bound) {
+                if now > (*since).max(healed).max(self.entered_at).plus_ms(bound) {
                     late = Some((at, transaction.clone()));
                 }
             }
@@ -233,14 +249,14 @@ impl<C: Chain> World<C> {
     /// over.
     fn demand_what_is_certified(&mut self, now: Time, bound: u64) {
         let since = *self.observer.done_since.get_or_insert(now);
-        let last = self.observer.certified.last_key_value().map_or(0, |(slot, _)| *slot);
+        let last = self.observer.certified.last_key_value().map_or(0, |(height, _)| *height);
         match self.core.iter().copied().find(|at| self.processes[*at].node.length() < last) {
             None => {
                 self.count("healed");
                 self.is_over = true;
             }
             Some(at) if now > since.plus_ms(bound) => {
-                self.violate("A5", || format!("process {at} lacks slot {last}, which is certified"));
+                self.violate("A5", || format!("process {at} lacks height {last}, which is certified"));
             }
             Some(_) => {}
         }
@@ -268,11 +284,11 @@ fn lost_promise<N: Node, P: Ordering>(
     machine: &P,
     node: &N,
     sent: &P::Sent,
-    attested: &BTreeMap<Slot, BlockHash>,
+    attested: &BTreeMap<Height, BlockHash>,
 ) -> Option<String> {
-    let is_lost = |slot: &Slot, hash: &BlockHash| node.hash_at(slot.0) != Some(*hash);
+    let is_lost = |height: &Height, hash: &BlockHash| node.hash_at(height.0) != Some(*hash);
     machine.lost_promise(sent).or_else(|| {
-        let lost = attested.iter().find(|(slot, hash)| is_lost(slot, hash));
-        lost.map(|(slot, _)| format!("the attested block of slot {slot}"))
+        let lost = attested.iter().find(|(height, hash)| is_lost(height, hash));
+        lost.map(|(height, _)| format!("the attested block at height {height}"))
     })
 }

@@ -9,7 +9,7 @@ use alloy_primitives::Bytes;
 
 use super::Bounds;
 use crate::committee::{
-    Committee, CommitteeProtocol, Evidence, FaultModel, MemberIndex, Payload, Signer, Validity,
+    Certificate, Committee, CommitteeProtocol, Evidence, FaultModel, MemberIndex, Payload, Signer, Validity,
 };
 use crate::protocol::Peer;
 use crate::random::Random;
@@ -53,6 +53,10 @@ pub trait Ordering: CommitteeProtocol + 'static {
     fn attested(message: &Self::Message) -> Option<&crate::committee::Attestation>;
     /// What kind of message it is, for counting.
     fn kind(message: &Self::Message) -> &'static str;
+    /// Shows a certificate.
+    fn certified(certificate: Certificate) -> Self::Message;
+    /// The certificate of the epoch's last block, once it is over for this machine.
+    fn end_certificate(&self) -> Option<&Certificate>;
 }
 
 /// Watches what honest members say and hear.
@@ -83,6 +87,8 @@ pub trait Lies<P: Ordering>: Sized {
         swarm: &Swarm,
         another: fn(&Payload) -> Payload,
     ) -> Option<Self>;
+    /// Lies to the committee of another epoch from now on.
+    fn enter(&mut self, committee: Committee);
     /// Draws another lie.
     fn change_mind(&mut self, random: &mut Random);
     /// Tells the same lie as others.
@@ -110,6 +116,10 @@ pub enum Nobody {}
 impl<P: Ordering> Lies<P> for Nobody {
     fn new(_: Signer, _: Committee, _: &Swarm, _: fn(&Payload) -> Payload) -> Option<Self> {
         None
+    }
+
+    fn enter(&mut self, _: Committee) {
+        match *self {}
     }
 
     fn change_mind(&mut self, _: &mut Random) {

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use synod_types::{BlockHash, Position, Slot, UnixMillis};
+use synod_types::{BlockHash, Epoch, Height, Position, UnixMillis};
 
 use super::application::Node;
+use super::epochs::Memory;
 use super::ordering::Ordering;
 use super::sync::Fetching;
-use crate::committee::{MemberIndex, Signer};
+use crate::committee::{Certificate, Committee, History, MemberIndex, Signer};
+use crate::protocol::Peer;
 use crate::random::Random;
 use crate::replica::Replica;
 use crate::time::Time;
@@ -15,8 +17,18 @@ use crate::time::Time;
 /// One process.
 pub(super) struct Process<N, P: Ordering> {
     pub(super) member: MemberIndex,
-    /// `None` for a member that lost its disk: it follows and does not vote.
+    /// The member's voice.
+    pub(super) voice: Signer,
+    /// The same, where its memory lets it vote. A member that lost its disk follows until it was taken back.
     pub(super) signer: Option<Signer>,
+    /// The committee of the epoch that it is in.
+    pub(super) committee: Committee,
+    /// Whose promises its journal holds; none after it lost its disk.
+    pub(super) memory: Option<Memory>,
+    /// The certificates of the ends of the epochs that are over, durable.
+    pub(super) ends: BTreeMap<Epoch, Certificate>,
+    /// When it last showed a member the way to another epoch.
+    pub(super) shown: BTreeMap<Peer, Time>,
     /// What it does to its messages, when it lies.
     pub(super) liar: Option<P::Liar>,
     /// `None` while it is down.
@@ -36,16 +48,27 @@ pub(super) struct Process<N, P: Ordering> {
     /// What it has said, and must remember (A10).
     pub(super) sent: P::Sent,
     /// The blocks that it attested.
-    pub(super) attested: BTreeMap<Slot, BlockHash>,
+    pub(super) attested: BTreeMap<Height, BlockHash>,
     /// Of its last start.
     pub(super) config: Option<P::Config>,
 }
 
 impl<N: Node<Record = P::Record>, P: Ordering> Process<N, P> {
-    pub(super) fn new(signer: Signer, liar: Option<P::Liar>, node: N, sync_us: u64) -> Self {
+    pub(super) fn new(
+        signer: Signer,
+        committee: Committee,
+        liar: Option<P::Liar>,
+        node: N,
+        sync_us: u64,
+    ) -> Self {
         Self {
             member: signer.index(),
+            voice: signer.clone(),
             signer: Some(signer),
+            memory: Some(Memory { incarnation: 0, epoch: Some(committee.epoch()) }),
+            committee,
+            ends: BTreeMap::new(),
+            shown: BTreeMap::new(),
             liar,
             replica: None,
             node,
@@ -67,11 +90,18 @@ impl<N: Node<Record = P::Record>, P: Ordering> Process<N, P> {
         self.liar.is_none()
     }
 
-    pub(super) fn start(&mut self, config: P::Config, seed: u64, now: Time, wall: UnixMillis) {
+    pub(super) fn start(
+        &mut self,
+        config: P::Config,
+        has_ended: bool,
+        seed: u64,
+        now: Time,
+        wall: UnixMillis,
+    ) {
         let (proof, records) = (self.node.proof(), self.node.records());
         self.run += 1;
         self.wake = None;
-        let history = self.node.history();
+        let history = History { has_ended, ..self.node.history(&self.committee) };
         self.config = Some(config.clone());
         self.replica = Some(Replica::recover(config, records, history, &proof, seed, now, wall));
     }

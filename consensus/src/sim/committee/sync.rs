@@ -2,7 +2,7 @@
 //! after the other, believed only when they lead to the certificate's hash (PBFT-15, S-B9).
 
 use alloy_primitives::Bytes;
-use synod_types::Slot;
+use synod_types::Height;
 
 use super::application::{Chain, Node};
 use super::ordering::Lies;
@@ -46,11 +46,11 @@ impl<C: Chain> World<C> {
         let from = process.node.length() + 1;
         let event = Event::AskNext { process: at as u8, run: process.run };
         self.scheduler.schedule(now.plus_ms(ANSWER_MS), event);
-        self.transmit(at, Peer(peer), Packet::AskBlocks { from: Slot(from) });
+        self.transmit(at, Peer(peer), Packet::AskBlocks { from: Height(from) });
     }
 
     /// Serves what is durable here; a liar changes it.
-    pub(super) fn serve_blocks(&mut self, at: usize, to: Peer, from: Slot) {
+    pub(super) fn serve_blocks(&mut self, at: usize, to: Peer, from: Height) {
         let mut bodies = self.processes[at].node.blocks_from(from.0);
         if let Some(liar) = &mut self.processes[at].liar {
             liar.spoil_blocks(&mut bodies, &mut self.random);
@@ -58,11 +58,11 @@ impl<C: Chain> World<C> {
         self.transmit(at, to, Packet::Blocks { from, bodies });
     }
 
-    pub(super) fn take_blocks(&mut self, at: usize, from: Slot, bodies: &[Bytes]) {
+    pub(super) fn take_blocks(&mut self, at: usize, from: Height, bodies: &[Bytes]) {
         let process = &mut self.processes[at];
         let Some(fetching) = process.fetching.as_mut().filter(|known| !known.is_writing) else { return };
         let goal = fetching.goal.statement;
-        let missing = goal.position.slot.0.saturating_sub(process.node.length()) as usize;
+        let missing = goal.height.0.saturating_sub(process.node.length()) as usize;
         if from.0 != process.node.length() + 1 || bodies.len() < missing || missing == 0 {
             return;
         }
@@ -85,11 +85,12 @@ impl<C: Chain> World<C> {
         let Some(fetching) = process.fetching.take() else { return };
         process.node.sync_blocks();
         let statement = fetching.goal.statement;
-        for slot in 1..=statement.position.slot.0 {
-            self.check_block(at, slot);
+        for height in 1..=statement.height.0 {
+            self.check_block(at, height);
         }
         self.pool_changed(at);
         let (position, block_hash) = (statement.position, statement.block_hash);
+        self.tell_of_end(at, position);
         self.feed(at, Input::Done(Outcome::Installed { position, block_hash }));
     }
 }

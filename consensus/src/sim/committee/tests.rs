@@ -108,7 +108,16 @@ fn a1_to_a15_hold_under_paxos_over_some_seeds() {
     );
     assert_whole(&range);
     assert!(range.short_runs * 20 <= range.runs, "nearly every run sees a change of the leader");
-    for name in ["view change", "healed", "crash", "partition", "one-way partition", "blocks fetched"] {
+    for name in [
+        "view change",
+        "healed",
+        "crash",
+        "partition",
+        "one-way partition",
+        "blocks fetched",
+        "member taken back",
+        "void after an epoch's end",
+    ] {
         assert!(range.coverage.contains_key(name), "{name} never happened: {:?}", range.coverage);
     }
 }
@@ -124,7 +133,16 @@ fn a1_to_a15_hold_under_zab_over_some_seeds() {
     );
     assert_whole(&range);
     assert!(range.short_runs * 20 <= range.runs, "nearly every run sees a change of the leader");
-    for name in ["view change", "healed", "crash", "partition", "one-way partition", "blocks fetched"] {
+    for name in [
+        "view change",
+        "healed",
+        "crash",
+        "partition",
+        "one-way partition",
+        "blocks fetched",
+        "member taken back",
+        "void after an epoch's end",
+    ] {
         assert!(range.coverage.contains_key(name), "{name} never happened: {:?}", range.coverage);
     }
 }

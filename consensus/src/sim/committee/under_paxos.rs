@@ -8,7 +8,9 @@ use synod_types::Slot;
 
 use super::Bounds;
 use super::ordering::{Broken, Judge, Nobody, Ordering};
-use crate::committee::{Attestation, Committee, Evidence, FaultModel, MemberIndex, Signer, Validity};
+use crate::committee::{
+    Attestation, Certificate, Committee, Evidence, FaultModel, MemberIndex, Signer, Validity,
+};
 use crate::paxos::messages::Vote;
 use crate::paxos::{Ballot, Config, Limits, Message, Paxos};
 use crate::protocol::Peer;
@@ -101,6 +103,14 @@ impl Ordering for Paxos {
             | Message::Refused { .. } => "election",
             _ => "catching up",
         }
+    }
+
+    fn certified(certificate: Certificate) -> Message {
+        Message::Certified(certificate)
+    }
+
+    fn end_certificate(&self) -> Option<&Certificate> {
+        self.end_certificate()
     }
 }
 

@@ -11,7 +11,7 @@ use super::auditor::Auditor;
 use super::liar::Liar;
 use super::ordering::{Broken, Judge, Lies, Ordering};
 use crate::committee::{
-    Attestation, Committee, Evidence, FaultModel, MemberIndex, Payload, Signer, Validity,
+    Attestation, Certificate, Committee, Evidence, FaultModel, MemberIndex, Payload, Signer, Validity,
 };
 use crate::pbft::messages::{Choice, NewView, Vote};
 use crate::pbft::{Config, Limits, Message, Pbft, View, evidence};
@@ -107,6 +107,14 @@ impl Ordering for Pbft {
             Message::ViewChange(_) | Message::NewView(_) => "view change",
             _ => "catching up",
         }
+    }
+
+    fn certified(certificate: Certificate) -> Message {
+        Message::Certified(certificate)
+    }
+
+    fn end_certificate(&self) -> Option<&Certificate> {
+        self.end_certificate()
     }
 }
 
@@ -223,6 +231,10 @@ impl Lies<Pbft> for Liar {
         another: fn(&Payload) -> Payload,
     ) -> Option<Self> {
         Some(Self::new(signer, committee, swarm, another))
+    }
+
+    fn enter(&mut self, committee: Committee) {
+        self.enter(committee);
     }
 
     fn change_mind(&mut self, random: &mut Random) {

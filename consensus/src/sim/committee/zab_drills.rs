@@ -4,7 +4,7 @@
 use synod_types::{Epoch, Position, Slot};
 
 use crate::committee::stage::body;
-use crate::committee::{Event, History, MemberIndex, Outcome};
+use crate::committee::{Event, History, Job, MemberIndex, Outcome};
 use crate::protocol::{Input, Protocol};
 use crate::zab::messages::{Basis, Message, Record, State, Vote};
 use crate::zab::stage::{Stage, entry, point};
@@ -219,6 +219,17 @@ pub(crate) fn a_leader_without_followers_steps_down() -> bool {
     let did_lead = stage.replica.protocol().is_leading();
     stage.pass_ms(3_000);
     did_lead && !stage.replica.protocol().is_leading()
+}
+
+/// All others are in another epoch of the committee: nobody leads this one, and what it decided comes as blocks.
+pub(crate) fn whoever_is_left_behind_fetches() -> bool {
+    let mut stage = Stage::new(1);
+    let certificate = stage.certificate(3);
+    stage.hear(0, Message::Certified(certificate));
+    stage.pass_ms(500);
+    let is_patient = stage.jobs.is_empty();
+    stage.pass_ms(5_000);
+    is_patient && stage.jobs.iter().any(|job| matches!(job, Job::Fetch { .. }))
 }
 
 /// Slots after the epoch's last block are void.

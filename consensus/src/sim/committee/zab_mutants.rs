@@ -131,6 +131,12 @@ pub const MUTANTS: &[Mutant] = &[
         a_leader_without_followers_steps_down
     ),
     drilled!(
+        "zab-left-behind",
+        "whoever finds no leader waits for one for ever, while all others are in the committee's next epoch",
+        "GEN-8",
+        whoever_is_left_behind_fetches
+    ),
+    drilled!(
         "zab-past-the-end",
         "slots after the epoch's last are executed",
         "MPX-10",

@@ -133,6 +133,8 @@ impl Beginner {
             "an epoch begins"
         );
         now.begin(Current::new(config, sender));
+        // What the epoch that is over proposed and did not decide, and what it had still to say of that.
+        self.door.give_up_offers();
         writer.say_where(self.chain.reader().head().height());
         self.door.tell_ordering();
         Ok(Next { replica, journal: memory, network })

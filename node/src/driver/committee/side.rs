@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use synod_consensus::committee::{Certificate, MemberIndex, Succession};
+use synod_ledger::Executed;
 use synod_ledger::disk::Disk;
 use synod_types::address::address_of;
-use synod_types::{Epoch, Height};
+use synod_types::{B256, Epoch, Height};
 
 use super::certificates::Certificates;
 use super::epoch::{Epochs, Now};
@@ -66,8 +67,8 @@ where
     }
 
     /// Who belongs to it, and who is heard.
-    pub(in crate::driver) fn view(&self, peers: &PeerTable, height: Height) -> CommitteeView {
-        let current = self.now.current();
+    pub(in crate::driver) fn view(&self, peers: &PeerTable, head: &Executed) -> CommitteeView {
+        let (current, height) = (self.now.current(), head.height());
         let (committee, own) = (current.committee(), current.config.me());
         let record = committee.record();
         let member = |index: MemberIndex| {
@@ -93,6 +94,7 @@ where
             quorum: count(committee.quorum()),
             members: committee.indexes().map(member).collect(),
             height,
+            ends: height > record.base && head.commitment.next_committee != B256::ZERO,
         }
     }
 }

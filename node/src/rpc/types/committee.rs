@@ -50,6 +50,8 @@ pub struct CommitteeView {
     pub members: Vec<MemberView>,
     /// The height at which this was read.
     pub height: Height,
+    /// Whether the block there is the epoch's last: the next one begins as soon as it is certified.
+    pub ends: bool,
 }
 
 /// A member of a committee.
