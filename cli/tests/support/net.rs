@@ -1,8 +1,8 @@
 //! A local network of real processes, in a folder of its own.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -11,13 +11,13 @@ use super::port_flags;
 /// A payment; `--rpc` says through which node.
 pub const PAY: [&str; 8] = ["wallet", "send", "--from", "dev1", "--to", "dev5", "1", "--yes"];
 
-/// A network in a folder of its own, taken down with the test.
-pub struct Net(pub tempfile::TempDir, Cell<u64>);
+/// A network in a folder of its own, taken down with the test, and the height of the last payment.
+pub struct Net(pub tempfile::TempDir, AtomicU64);
 
 impl Net {
     /// None yet.
     pub fn new() -> Self {
-        Self(tempfile::tempdir().unwrap(), Cell::new(0))
+        Self(tempfile::tempdir().unwrap(), AtomicU64::new(0))
     }
 
     pub fn up(arguments: &[&str]) -> (Self, Value) {
@@ -66,10 +66,10 @@ impl Net {
     /// The same, in other words than [`PAY`].
     #[track_caller]
     pub fn pay_by(&self, node: usize, words: &[&str]) -> Value {
-        self.until("the payment before", || self.head(node).0 >= self.1.get());
+        self.until("the payment before", || self.head(node).0 >= self.1.load(Ordering::Relaxed));
         let paid = self.json(&[words, &["--rpc", &self.rpc(node)]].concat());
         assert_eq!((&paid["status"], &paid["succeeded"]), (&json!("settled"), &json!(true)), "{paid}");
-        self.1.set(paid["height"].as_u64().unwrap());
+        self.1.store(paid["height"].as_u64().unwrap(), Ordering::Relaxed);
         paid
     }
 
