@@ -41,9 +41,12 @@ pub fn goes_on_without_its_leader(ordering: &str) -> Net {
     net
 }
 
-/// Who leads, as a node sees it.
+/// Who leads, as a node sees it, once somebody does.
 pub fn leader(net: &Net, node: usize) -> usize {
-    net.fact(node, "leader").parse().unwrap()
+    let leader = || net.fact(node, "leader").parse().ok();
+    net.until("a leader", || leader().is_some());
+    // It may be gone again.
+    leader().unwrap_or_else(|| self::leader(net, node))
 }
 
 /// Certificates and proofs name what they rest on.
