@@ -109,6 +109,46 @@ fn whoever_was_the_leaders_client_waits_for_another_leader_and_what_was_final_st
     }
 }
 
+/// A member stands still for hundreds of slots: the others do not keep so many for it, and nothing serves old payloads.
+#[test]
+fn a_member_that_falls_behind_goes_on_after_a_certificate() {
+    let home = Home::new();
+    let load =
+        ["bench", "ordering", "--in-flight", "1000", "--rate", "100", "--for", "6", "--no-sync", "--json"];
+    let bench = home.start(&[&load[..], &["--folder", "net"]].concat());
+    let folder = |node: u8| home.folder().join(format!("net/members/node{node}"));
+    let signal = |flag: &str| {
+        let pid = std::fs::read_to_string(folder(3).join("node.pid")).unwrap();
+        assert!(std::process::Command::new("kill").args([flag, pid.trim()]).status().unwrap().success());
+    };
+    until("blocks", || height(&folder(0)) > Some(10));
+    signal("-STOP");
+    let stopped_at = height(&folder(0)).unwrap();
+    until("hundreds of blocks more", || height(&folder(0)) > Some(stopped_at + 150));
+    signal("-CONT");
+    let result = support::ran(bench.wait_with_output().unwrap()).json();
+    let step = &result["steps"][0];
+    assert_eq!((&step["counted"], &step["lost"]), (&step["sent"], &0.into()), "{result}");
+    assert!(step["skipped"][3].as_u64() > Some(0), "{result}");
+    assert!(step["held"][3].as_u64() < step["sent"].as_u64(), "{result}");
+    assert_eq!(step["skipped"][0], 0, "{result}");
+}
+
+/// Up to where everything is final at a member, if it answers.
+fn height(folder: &std::path::Path) -> Option<u64> {
+    use std::io::{Read, Write};
+    let config = std::fs::read_to_string(folder.join("node.toml")).ok()?;
+    let rpc = config.split_once("[rpc]")?.1.split_once("listen = \"")?.1;
+    let mut stream = std::net::TcpStream::connect(rpc.split_once('"')?.0).ok()?;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"synod_ordered","params":[]}"#;
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json";
+    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{call}", call.len()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+    body["result"]["height"].as_u64()
+}
+
 #[test]
 fn members_do_not_outlive_the_bench_however_it_ends() {
     for (signal, cleans_up) in [("TERM", true), ("HUP", true), ("KILL", false)] {

@@ -343,7 +343,7 @@ impl OrderingBench {
         let figures: OrderedView =
             Connection::open(&members.urls[members.leader])?.call("synod_ordered", json!([]))?;
         let total: u64 = sent.iter().map(|lane| lane.sent).sum();
-        members.catch_up(quorum)?;
+        members.catch_up()?;
         let found = count(members.stop()?.iter().map(|node| node.folder.clone()), &sent, quorum)?;
         let final_in_time: u64 = sent.iter().map(|lane| lane.steady).sum();
         Ok(StepResult {

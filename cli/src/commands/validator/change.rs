@@ -84,7 +84,7 @@ impl Standing {
             }
             if begun.elapsed() > PATIENCE {
                 let message = format!("epoch {} has ended, and the next one does not begin", view.epoch);
-                return Err(Failure::new(Exit::Timeout, "epoch_ends", message).hint("try again"));
+                return Err(Failure::failed("epoch_ends", message).hint("try again"));
             }
             std::thread::sleep(PAUSE);
         }

@@ -111,22 +111,22 @@ impl Members {
         self.urls.iter().map(view).collect()
     }
 
-    /// Waits until so many have what is final at any of them: under members that only crash, the one that answered is
-    /// ahead of the others' logs. If they do not come to it, the count shows what is missing.
+    /// Waits until all that run have what is final at any of them: under members that only crash, the one that answered
+    /// is ahead of the others' logs. If they do not come to it, the count shows what is missing.
     ///
     /// # Errors
     /// Ctrl-C.
-    pub(crate) fn catch_up(&self, quorum: usize) -> Outcome<()> {
+    pub(crate) fn catch_up(&mut self) -> Outcome<()> {
         let begun = Instant::now();
         let height = |url| -> Outcome<u64> {
             let view: OrderedView = Connection::open(url)?.call("synod_ordered", json!([]))?;
             Ok(view.height.0)
         };
         while begun.elapsed() < PATIENCE {
-            // One that was killed does not answer.
-            let heights: Vec<u64> = self.urls.iter().filter_map(|url| height(url).ok()).collect();
-            let newest = heights.iter().max();
-            if heights.iter().filter(|height| Some(*height) == newest).count() >= quorum {
+            let running = self.children.iter_mut().map(|child| matches!(child.try_wait(), Ok(None)));
+            let running = self.urls.iter().zip(running.collect::<Vec<_>>()).filter(|(_, runs)| *runs);
+            let heights = running.map(|(url, _)| height(url)).collect::<Outcome<Vec<u64>>>();
+            if heights.is_ok_and(|heights| heights.windows(2).all(|pair| pair[0] == pair[1])) {
                 break;
             }
             go_on()?;

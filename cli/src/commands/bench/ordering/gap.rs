@@ -65,7 +65,7 @@ pub(super) fn measure(mut members: Members, quorum: usize) -> Outcome<Gap> {
     let gap = longest(lanes.iter().flat_map(|lane| lane.answers.iter().copied()).collect(), killed)
         .ok_or_else(|| Failure::failed("bench", "nothing was final before the kill, or nothing after it"))?;
     let sent = lanes.iter().map(|lane| lane.sent).sum();
-    members.catch_up(quorum)?;
+    members.catch_up()?;
     let found = count(members.stop()?.iter().map(|node| node.folder.clone()), &lanes, quorum)?;
     Ok(Gap { gap_ms: gap.as_secs_f64() * 1e3, sent, lost: sent - found.counted, twice: found.twice })
 }
