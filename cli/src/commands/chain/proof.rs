@@ -32,6 +32,9 @@ struct Written {
     address: String,
     height: Height,
     block_hash: String,
+    /// What the block is to be compared with, as the flag of `synod chain verify`.
+    #[serde(skip)]
+    trust: String,
 }
 
 impl Proof {
@@ -45,11 +48,20 @@ impl Proof {
             return Ok(());
         };
         std::fs::write(&path, text).map_err(|error| Failure::file(&path, &error))?;
+        let trust = match proof.certificate {
+            Some(_) => {
+                let local = context.home()?.testnet().join("genesis.json");
+                let genesis = if local.is_file() { local } else { PathBuf::from("genesis.json") };
+                format!("--genesis {}", genesis.display())
+            }
+            None => format!("--block {}", proof.block_hash),
+        };
         context.output.result(&Written {
             file: path.display().to_string(),
             address: format_address(&account.address),
             height: proof.height,
             block_hash: proof.block_hash.to_string(),
+            trust,
         });
         Ok(())
     }
@@ -57,8 +69,8 @@ impl Proof {
 
 impl fmt::Display for Written {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, address, height, block_hash } = self;
+        let Self { file, address, height, trust, .. } = self;
         writeln!(formatter, "✓ {file} proves what {address} holds at block {height}")?;
-        write!(formatter, "  next     synod chain verify {file} --block {block_hash}")
+        write!(formatter, "  next     synod chain verify {file} {trust}")
     }
 }
