@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::io::Write as _;
+
 use serde_json::Value;
 use support::net::{Net, logs, up};
 use support::port_flags;
@@ -116,6 +118,23 @@ fn a_damaged_network_is_mended_or_says_what_to_do() {
     assert!(config.exists(), "nothing is deleted for a network whose shape is not known");
     net.json(&["testnet", "reset", "--only"]);
     assert!(!root.join("node0").exists());
+}
+
+/// Somebody else's server at a node's address is not taken for the node.
+#[test]
+fn a_node_whose_address_is_taken_says_so() {
+    let (net, started) = Net::up(&["--ordering", "pow", "--nodes", "1", "--mine", "0"]);
+    net.json(&["testnet", "stop", "0"]);
+    let web = started["endpoints"]["nodes"][0]["web"].as_str().unwrap();
+    let other = std::net::TcpListener::bind(web.strip_prefix("http://").unwrap()).unwrap();
+    std::thread::spawn(move || {
+        for stream in other.incoming() {
+            let _ = stream.unwrap().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let output = net.synod(&["testnet", "start", "0", "--json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("the web server cannot listen on"), "{output:?}");
 }
 
 #[test]

@@ -44,3 +44,8 @@ fn two_of_three_go_on_without_their_leader_in_a_later_epoch() {
 fn members_under_zab_survive_a_soak() {
     Net::up(&["--ordering", "zab"]).0.survives_a_soak();
 }
+
+#[test]
+fn a_member_that_was_away_comes_through_an_epoch_that_is_over() {
+    majority::comes_through_an_epoch_that_is_over("zab");
+}

@@ -64,7 +64,9 @@ pub fn log_file(endpoint: &Endpoint) -> PathBuf {
 pub fn wait_ready(child: &mut Child, endpoint: &Endpoint) -> Result<(), TestnetError> {
     let begun = Instant::now();
     loop {
-        if is_ready(endpoint) {
+        // Its pid is written once it listens: until then somebody else may answer at its address.
+        let listens = running_pid(endpoint).is_some_and(|pid| u32::try_from(pid) == Ok(child.id()));
+        if listens && is_ready(endpoint) {
             return Ok(());
         }
         if let Ok(Some(_)) = child.try_wait() {

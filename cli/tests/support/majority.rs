@@ -62,3 +62,25 @@ fn says_what_it_assumes(net: &Net) {
     let members = net.json(&["chain", "validators"]);
     assert_eq!((&members["faults"], &members["quorum"]), (&json!(1), &json!(2)), "{members}");
 }
+
+/// A member is away while the committee takes another in: nobody orders in its epoch any more when it is back.
+pub fn comes_through_an_epoch_that_is_over(ordering: &str) {
+    let (net, _) = Net::up(&["--ordering", ordering]);
+    net.pay(0);
+    net.agree(&[0, 1, 2]);
+    net.json(&["testnet", "stop", "1", "--kill"]);
+    net.pay(0);
+    net.json(&["testnet", "join"]);
+    let added = net.json(&["validator", "add", "3", "--rpc", &net.rpc(0)]);
+    assert_eq!((&added["epoch"], &added["quorum"]), (&json!(1), &json!(3)), "{added}");
+    net.until_fact(3, "votes", "true");
+    net.pay(3);
+    net.json(&["testnet", "start", "1"]);
+    net.until_fact(1, "epoch", "1");
+    net.until_fact(1, "votes", "true");
+    net.agree(&[0, 1, 2, 3]);
+    // Of four, three decide: its voice counts.
+    net.json(&["testnet", "stop", "2"]);
+    net.pay(1);
+    net.agree(&[0, 1, 3]);
+}
