@@ -105,10 +105,10 @@ impl Zab {
         }
     }
 
-    /// What a leader says while it waits for CEPOCH: those who hear of it late see that it is supported.
+    /// What a leader says while it waits for CEPOCH: those who hear of it late see that it is supported, and follow.
     pub(super) fn vote_for_itself(&self) -> Vote {
         let supports = self.config.me();
-        Vote { accepted: self.accepted.0, state: Some(self.state()), supports, hears: u16::MAX }
+        Vote { accepted: self.accepted.0, state: Some(self.state()), supports, hears: Vote::GATHERS }
     }
 
     /// What one follower has not acknowledged. What was just proposed is on its way.

@@ -1,10 +1,11 @@
 //! Phase 0: who should lead (ZAB-2), and what leaving a role means (ZAB-9).
 //!
 //! A member that has no leader says to all how good its history is, whom it hears, and whom it would follow: of
-//! those who hear a quorum the one with the best history. Whoever is supported by a quorum tries to lead. Nothing
-//! depends on this but time: discovery looks at the histories again.
+//! those who hear a quorum the one with the best history. Whoever is supported by a quorum gathers its followers,
+//! and says so. Nothing depends on this but time: discovery looks at the histories again.
 //!
-//! Whoever follows takes no part, so that a member that only does not hear its leader deposes nobody.
+//! Whoever follows takes no part, so that a member that only does not hear its leader deposes nobody. Its vote is
+//! therefore missed by those who still look: what a gathering member says stands for the quorum that supported it.
 
 use std::collections::BTreeMap;
 
@@ -153,7 +154,7 @@ impl Zab {
         let recent_ms = self.config.limits.base_timeout_ms.saturating_mul(2);
         let Role::Looking(looking) = &mut self.role else { return };
         looking.votes.retain(|_, (_, at)| now.ms_since(*at) < recent_ms);
-        let hears = u16::try_from(looking.votes.len() + 1).unwrap_or(u16::MAX);
+        let hears = u16::try_from(looking.votes.len() + 1).unwrap_or(Vote::GATHERS - 1);
         let own = Vote { accepted, state, supports: None, hears };
         let all = looking.votes.iter().map(|(member, (vote, _))| (*member, *vote)).chain([(me, own)]);
         let can_lead = |vote: &Vote| usize::from(vote.hears) >= quorum;
@@ -164,13 +165,15 @@ impl Zab {
         let vote = Vote { supports: best.map(|(_, member)| member), ..own };
         let supporters = looking.votes.values().filter(|(theirs, _)| theirs.supports == vote.supports);
         let supporters = supporters.count() + 1;
+        let leader = vote.supports.and_then(|leader| looking.votes.get(&leader));
+        let gathers = leader.is_some_and(|(theirs, _)| theirs.gathers()) && !mutant!("zab-late-supporter");
         if looking.said != Some(vote) {
             looking.said = Some(vote);
             cx.broadcast(Message::Vote(vote));
         }
         match vote.supports {
             Some(leader) if supporters >= quorum && leader == me => self.begin_to_lead(me, cx),
-            Some(leader) if supporters >= quorum => self.begin_to_follow(leader, cx),
+            Some(leader) if supporters >= quorum || gathers => self.begin_to_follow(leader, cx),
             _ => {}
         }
     }

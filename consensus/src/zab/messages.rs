@@ -63,6 +63,16 @@ pub struct Vote {
     pub hears: u16,
 }
 
+impl Vote {
+    /// What [`Vote::hears`] says of a member that a quorum supported, and that gathers its followers.
+    pub(crate) const GATHERS: u16 = u16::MAX;
+
+    /// Whether its sender was supported by a quorum and waits for CEPOCH.
+    pub(super) fn gathers(&self) -> bool {
+        self.hears == Self::GATHERS
+    }
+}
+
 /// What a follower's log becomes before what is proposed to it goes on (ZAB-4).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Basis {

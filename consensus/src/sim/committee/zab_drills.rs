@@ -8,7 +8,7 @@ use crate::committee::{Event, History, Job, MemberIndex, Outcome};
 use crate::protocol::{Input, Protocol};
 use crate::zab::messages::{Basis, Message, Record, State, Vote};
 use crate::zab::stage::{Stage, entry, point};
-use crate::zab::{Point, Zab, ZabEpoch};
+use crate::zab::{Limits, Point, Zab, ZabEpoch};
 
 /// A follower of member 0 in epoch 1, with one transaction that is committed.
 fn with_one_committed() -> Stage {
@@ -219,6 +219,18 @@ pub(crate) fn a_leader_without_followers_steps_down() -> bool {
     let did_lead = stage.replica.protocol().is_leading();
     stage.pass_ms(3_000);
     did_lead && !stage.replica.protocol().is_leading()
+}
+
+/// One of five hears of a member that gathers, and of no other that supports it: those who do follow already.
+pub(crate) fn whoever_looks_late_follows_who_gathers() -> bool {
+    let mut stage = Stage::of(5, 3, Limits::default());
+    let supports = Some(MemberIndex(4));
+    let looks = Vote { supports, state: Some(State::default()), hears: 5, ..Vote::default() };
+    stage.hear(4, Message::Vote(looks));
+    let informs = |stage: &Stage| stage.has_said(|said| matches!(said, Message::FollowerInfo { .. }));
+    let counts = !informs(&stage);
+    stage.hear(4, Message::Vote(Vote { hears: Vote::GATHERS, ..looks }));
+    counts && informs(&stage)
 }
 
 /// All others are in another epoch of the committee: nobody leads this one, and what it decided comes as blocks.

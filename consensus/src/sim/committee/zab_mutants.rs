@@ -131,6 +131,12 @@ pub const MUTANTS: &[Mutant] = &[
         a_leader_without_followers_steps_down
     ),
     drilled!(
+        "zab-late-supporter",
+        "whoever looks counts the voters itself, of whom those that follow already vote no more",
+        "ZAB-2",
+        whoever_looks_late_follows_who_gathers
+    ),
+    drilled!(
         "zab-left-behind",
         "whoever finds no leader waits for one for ever, while all others are in the committee's next epoch",
         "GEN-8",

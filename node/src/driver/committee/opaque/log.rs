@@ -1,9 +1,15 @@
 //! The thread that appends decided payloads to their log: those that wait go into one frame with one sync, and only
 //! then ordering hears that they are executed.
+//!
+//! Members that may lie make that sync at once: what they say of a slot rests on it. Members that only crash have what
+//! is decided in the journals of a quorum, this member's among them, from which it would be decided again. Their clients
+//! hear as soon as it is executed here, and the log is synced now and then, as a database is behind its own journal;
+//! the journal keeps everything until then.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, Bytes};
 use crossbeam_channel::{Receiver, Sender, select};
@@ -24,6 +30,12 @@ use crate::driver::stop::Stop;
 pub(super) const FOLDER: &str = "ordered";
 /// A frame that is longer than this gets no further payload.
 const FRAME: usize = 4 << 20;
+/// Under members that only crash the log is synced when so many slots wait, ...
+const MOST_SLOTS: usize = 8;
+/// ... or this long after the first of them came.
+const LATEST: Duration = Duration::from_millis(10);
+/// For ever, as far as threads that wait are concerned.
+const LONG: Duration = Duration::from_secs(3_600);
 /// Stands where a payload's length would, before the number of slots whose payloads this member has not got.
 const SKIPPED: u32 = u32::MAX;
 /// The domain tag of a decided payload's hash in the chain of hashes.
@@ -45,13 +57,6 @@ pub(super) enum Errand {
         /// What it settles.
         certificate: Certificate,
     },
-    /// Make a payload of what waits.
-    Assemble {
-        /// At most so large.
-        max_bytes: usize,
-        /// At most so many.
-        most: usize,
-    },
 }
 
 /// The thread.
@@ -66,6 +71,8 @@ pub(super) struct Scribe {
     /// The frame that is being filled: for each payload its length, four bytes, and its bytes.
     frame: Vec<u8>,
     written: Vec<(Position, BlockHash)>,
+    /// When the first of them came.
+    since: Instant,
 }
 
 impl Scribe {
@@ -82,7 +89,17 @@ impl Scribe {
     ) -> Result<Self, String> {
         let log = create(disk, LogOptions::blocks(salt), 0).map_err(|error| error.to_string())?;
         let (head, last) = (B256::ZERO, Slot(0));
-        Ok(Self { log, desk, model, answers, head, last, frame: Vec::new(), written: Vec::new() })
+        Ok(Self {
+            log,
+            desk,
+            model,
+            answers,
+            head,
+            last,
+            frame: Vec::new(),
+            written: Vec::new(),
+            since: Instant::now(),
+        })
     }
 
     /// Starts it.
@@ -93,14 +110,24 @@ impl Scribe {
         std::thread::Builder::new().name("execution".to_owned()).spawn(move || {
             loop {
                 let first = select! {
-                    recv(errands) -> errand => errand,
-                    recv(stop.signal()) -> _ => return,
+                    recv(errands) -> errand => errand.ok(),
+                    recv(stop.signal()) -> _ => None,
+                    default(self.patience()) => {
+                        if let Err(error) = self.commit() {
+                            return stop.fail(error.to_string());
+                        }
+                        continue;
+                    }
                 };
-                let Ok(first) = first else { return };
-                let group = std::iter::once(first).chain(errands.try_iter());
+                let is_last = first.is_none();
+                let group = first.into_iter().chain(errands.try_iter());
                 let done = group.into_iter().try_for_each(|errand| self.carry_out(errand));
-                if let Err(error) = done.and_then(|()| self.commit()) {
+                let done = done.and_then(|()| if is_last { self.commit() } else { self.end_group() });
+                if let Err(error) = done {
                     return stop.fail(error.to_string());
+                }
+                if is_last {
+                    return;
                 }
             }
         })
@@ -115,6 +142,9 @@ impl Scribe {
                 // A payload is far below 4 GiB.
                 self.frame.extend_from_slice(&(body.len() as u32).to_be_bytes());
                 self.frame.extend_from_slice(&body);
+                if self.written.is_empty() {
+                    self.since = Instant::now();
+                }
                 self.written.push((position, BlockHash(self.head)));
                 self.last = position.slot;
                 if self.frame.len() > FRAME {
@@ -122,11 +152,6 @@ impl Scribe {
                 }
             }
             Errand::Skip { certificate } => self.skip(&certificate)?,
-            Errand::Assemble { max_bytes, most } => {
-                self.answer(Input::Done(Outcome::Assembled(self.desk.assemble(max_bytes, most))));
-                // Ordering takes off what it was given from what it heard last, which may be newer.
-                self.desk.tell_again();
-            }
         }
         Ok(())
     }
@@ -148,6 +173,24 @@ impl Scribe {
         Ok(())
     }
 
+    /// All errands that waited are carried out.
+    fn end_group(&mut self) -> Result<(), LogError> {
+        let Some((last, _)) = self.written.last() else { return Ok(()) };
+        if self.model == FaultModel::Crash {
+            self.desk.settled(Height(last.slot.0));
+            let is_late = self.since.elapsed() >= LATEST;
+            if self.written.len() < MOST_SLOTS && !is_late {
+                return Ok(());
+            }
+        }
+        self.commit()
+    }
+
+    /// How long nothing may come before what waits is synced.
+    fn patience(&self) -> Duration {
+        if self.written.is_empty() { LONG } else { LATEST.saturating_sub(self.since.elapsed()) }
+    }
+
     fn commit(&mut self) -> Result<(), LogError> {
         if self.written.is_empty() {
             return Ok(());
@@ -155,10 +198,6 @@ impl Scribe {
         self.log.append(&self.frame)?;
         self.frame.clear();
         self.log.commit()?;
-        if let (FaultModel::Crash, Some((last, _))) = (self.model, self.written.last()) {
-            // A quorum that does not lie has accepted it: nothing more is waited for.
-            self.desk.settled(Height(last.slot.0));
-        }
         for (position, block_hash) in std::mem::take(&mut self.written) {
             self.answer(Input::Executed { position, block_hash });
         }

@@ -21,8 +21,8 @@ use alloy_primitives::Bytes;
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use prometheus_client::registry::Registry;
 use synod_consensus::agreement::{Agreement, Config as Rules};
-use synod_consensus::committee::{Certificate, Event, History, Job, MemberIndex, Payload, Validity};
-use synod_consensus::{Durable, Effect, Replica};
+use synod_consensus::committee::{Certificate, Event, History, Job, MemberIndex, Outcome, Payload, Validity};
+use synod_consensus::{Durable, Effect, Input, Replica};
 use synod_ledger::log::{LogOptions, Salt};
 use synod_types::{Epoch, Height};
 use tokio::sync::watch;
@@ -98,12 +98,14 @@ impl OpaqueMember {
         let board = inputs.demand.clone();
         let desk = Arc::new(Desk::new(board, clock, rules.me(), first, network.clone(), now.clone()));
         let model = rules.committee().record().model;
-        let scribe =
-            Scribe::create(disk(log::FOLDER)?, Salt(random()?), Arc::clone(&desk), model, inputs.answers)
-                .map_err(|error| NodeError::Folder {
-                    path: config.folder.join(log::FOLDER),
-                    problem: error,
-                })?;
+        let scribe = Scribe::create(
+            disk(log::FOLDER)?,
+            Salt(random()?),
+            Arc::clone(&desk),
+            model,
+            inputs.answers.clone(),
+        )
+        .map_err(|error| NodeError::Folder { path: config.folder.join(log::FOLDER), problem: error })?;
         let replica = Replica::recover(
             rules,
             records,
@@ -122,6 +124,8 @@ impl OpaqueMember {
             outlet: OpaqueOutlet {
                 writer: Writer { network: network.clone(), now: now.clone() },
                 errands,
+                assembled: None,
+                answers: inputs.answers.clone(),
                 certificates: certificates.clone(),
                 desk: Arc::clone(&desk),
                 stop: stop.clone(),
@@ -225,6 +229,9 @@ impl Known for OneEpoch {
 struct OpaqueOutlet {
     writer: Writer,
     errands: Sender<Errand>,
+    /// What was assembled and found no room among the answers.
+    assembled: Option<Input<Agreement>>,
+    answers: Sender<Input<Agreement>>,
     certificates: Certificates<NodeDisk>,
     desk: Arc<Desk>,
     stop: Stop,
@@ -237,7 +244,8 @@ impl Outlet<Agreement> for OpaqueOutlet {
                 Errand::Append { position: *position, body: body.clone(), digest: digest.unwrap_or_default() }
             }
             Effect::Start(Job::Assemble { max_bytes, max_transactions }) => {
-                Errand::Assemble { max_bytes: *max_bytes, most: *max_transactions }
+                let (max_bytes, most) = (*max_bytes, *max_transactions);
+                return self.assemble(max_bytes, most).map_err(|_| Box::new(effect));
             }
             Effect::Start(Job::Fetch { certificate }) => Errand::Skip { certificate: certificate.clone() },
             _ => {
@@ -254,6 +262,24 @@ impl Outlet<Agreement> for OpaqueOutlet {
 }
 
 impl OpaqueOutlet {
+    /// Answers with a payload of what waits. It is made here and now: whoever is asked for one must not wait for a
+    /// disk, and what another thread would take to wake is a good part of a lone payload's time.
+    ///
+    /// # Errors
+    /// The answers have no room at the moment.
+    fn assemble(&mut self, max_bytes: usize, most: usize) -> Result<(), ()> {
+        let desk = &self.desk;
+        let made = || Input::Done(Outcome::Assembled(desk.assemble(max_bytes, most)));
+        let answer = self.assembled.take().unwrap_or_else(made);
+        if let Err(TrySendError::Full(answer)) = self.answers.try_send(answer) {
+            self.assembled = Some(answer);
+            return Err(());
+        }
+        // Ordering takes off what it was given from what it heard last, which may be newer.
+        self.desk.tell_again();
+        Ok(())
+    }
+
     fn say(&self, effect: Effect<Agreement>) {
         match effect {
             Effect::Send { to, message } => self.writer.send(to, message),
