@@ -82,8 +82,13 @@ pub fn nothing_is_asked_of_a_failed_store() -> bool {
 pub fn a_log_takes_back_only_what_it_lost() -> bool {
     const LOST: u8 = 2;
     let disk = SimDisk::new(0);
-    let options =
-        LogOptions { kind: LogKind::Blocks, segment_bytes: 16 << 10, step_bytes: 4096, salt: Salt([1; 16]) };
+    let options = LogOptions {
+        kind: LogKind::Blocks,
+        segment_bytes: 16 << 10,
+        step_bytes: 4096,
+        keeps: 0,
+        salt: Salt([1; 16]),
+    };
     let payload = |number: u8| vec![number; 100];
     let Ok(mut log) = create(disk.clone(), options, 0) else { return false };
     for number in 1..=3 {

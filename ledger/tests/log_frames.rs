@@ -47,6 +47,7 @@ fn work(
     model: &mut Model,
     choices: &mut Choices,
     steps: u64,
+    trims_once_in: u64,
 ) -> Result<(), LogError> {
     const LENGTHS: [usize; 8] = [0, 8, 400, 408, 409, 1000, 3000, 8088];
     for _ in 0..steps {
@@ -54,7 +55,7 @@ fn work(
             0 => {
                 log.prepare_ahead()?;
             }
-            1 if choices.once_in(3) => {
+            1 if choices.once_in(trims_once_in) => {
                 let below = choices.below(model.acknowledged.len() as u64 + 1);
                 model.trimmed_below = model.trimmed_below.max(below);
                 log.trim_below(FrameNumber(below))?;
@@ -74,11 +75,12 @@ fn work(
 }
 
 /// Opens after a crash; creates the log if the crash came before it was made.
-fn recover(disk: &SimDisk, model: &mut Model) -> Result<FrameLog<SimDisk>, LogError> {
-    let log = match open(disk.clone(), options(2)) {
+fn recover(disk: &SimDisk, model: &mut Model, keeps: usize) -> Result<FrameLog<SimDisk>, LogError> {
+    let options = LogOptions { keeps, ..options(2) };
+    let log = match open(disk.clone(), options) {
         Err(LogError::Missing { .. }) => {
             assert!(model.acknowledged.is_empty(), "a log with acknowledged frames was taken for missing");
-            create(disk.clone(), options(2), 0)?
+            create(disk.clone(), options, 0)?
         }
         opened => whole(opened?).0,
     };
@@ -87,13 +89,16 @@ fn recover(disk: &SimDisk, model: &mut Model) -> Result<FrameLog<SimDisk>, LogEr
 }
 
 /// A life: work until the power fails (or the process is killed) at operation `crash`, die again somewhere in the
-/// recovery, recover, work on. True when the first part survived, so that there is no later crash point.
-fn life(seed: u64, crash: u64, cut: PowerCut, killed_first: bool) -> bool {
+/// recovery, recover, work on. True when the first part survived, so that there is no later crash point. A log that
+/// keeps trimmed segments is trimmed more often.
+fn life(seed: u64, crash: u64, cut: PowerCut, killed_first: bool, keeps: usize) -> bool {
     let disk = SimDisk::new(seed);
     let (mut model, mut choices, mut fate) =
         (Model::default(), Choices::new(seed), Choices::new(seed ^ (crash << 8)));
     disk.set_faults(Faults { power_off_after: Some(crash), ..Faults::default() });
-    let worked = recover(&disk, &mut model).and_then(|mut log| work(&mut log, &mut model, &mut choices, 24));
+    let (steps, trims_once_in) = if keeps > 0 { (40, 1) } else { (24, 3) };
+    let worked = recover(&disk, &mut model, keeps)
+        .and_then(|mut log| work(&mut log, &mut model, &mut choices, steps, trims_once_in));
     if killed_first {
         disk.kill();
     } else {
@@ -104,25 +109,25 @@ fn life(seed: u64, crash: u64, cut: PowerCut, killed_first: bool) -> bool {
         disk.set_faults(Faults { power_off_after: Some(death), ..Faults::default() });
         // A recovery that died has promised nothing; one that lived has promised what it found.
         let mut found = model.clone();
-        if recover(&disk, &mut found).is_ok() {
+        if recover(&disk, &mut found, keeps).is_ok() {
             model = found;
         }
         disk.power_cut(cut, &mut fate);
     }
-    let mut log = recover(&disk, &mut model).unwrap();
-    work(&mut log, &mut model, &mut choices, 8).unwrap();
+    let mut log = recover(&disk, &mut model, keeps).unwrap();
+    work(&mut log, &mut model, &mut choices, 8, trims_once_in).unwrap();
     drop(log);
     disk.power_cut(PowerCut::LoseUnsynced, &mut fate);
-    recover(&disk, &mut model).unwrap();
+    recover(&disk, &mut model, keeps).unwrap();
     worked.is_ok()
 }
 
-fn every_crash_point(seed: u64) {
+fn every_crash_point(seed: u64, keeps: usize) {
     let survived = |crash: u64| {
         let cuts = [PowerCut::LoseUnsynced, PowerCut::KeepUnsynced, PowerCut::Tear];
         let lives: Vec<bool> = cuts
             .iter()
-            .flat_map(|cut| [life(seed, crash, *cut, false), life(seed, crash, *cut, true)])
+            .flat_map(|cut| [false, true].map(|killed_first| life(seed, crash, *cut, killed_first, keeps)))
             .collect();
         lives.iter().all(|survived| *survived)
     };
@@ -132,12 +137,17 @@ fn every_crash_point(seed: u64) {
 
 #[test]
 fn gen_1_every_crash_point_keeps_what_was_acknowledged() {
-    (0..seeds()).for_each(every_crash_point);
+    (0..seeds()).for_each(|seed| every_crash_point(seed, 0));
+}
+
+#[test]
+fn gen_1_every_crash_point_keeps_it_in_segments_that_are_used_again() {
+    (0..seeds()).for_each(|seed| every_crash_point(seed, 2));
 }
 
 #[test]
 fn mutant_ack_before_sync_dies_at_a_crash_point() {
-    let died = std::panic::catch_unwind(|| mutant::with("sto-1-ack-before-sync", || every_crash_point(0)));
+    let died = std::panic::catch_unwind(|| mutant::with("sto-1-ack-before-sync", || every_crash_point(0, 0)));
     assert!(died.is_err());
 }
 
@@ -228,7 +238,7 @@ fn s_d3_what_a_restart_finds_after_a_failed_sync_is_made_durable_before_it_is_be
 #[test]
 fn s_d3_any_failing_sync_or_write_stops_the_log_and_loses_nothing() {
     for seed in 0..seeds() * 8 {
-        let disk = SimDisk::new(seed);
+        let (disk, keeps) = (SimDisk::new(seed), seed as usize % 2 * 2);
         let (mut model, mut choices) = (Model::default(), Choices::new(seed));
         disk.set_faults(Faults {
             sync_failures_per_million: 20_000,
@@ -237,10 +247,10 @@ fn s_d3_any_failing_sync_or_write_stops_the_log_and_loses_nothing() {
         });
         for _ in 0..20 {
             let mut found = model.clone();
-            let recovered = recover(&disk, &mut found);
+            let recovered = recover(&disk, &mut found, keeps);
             if let Ok(mut log) = recovered {
                 model = found;
-                let _ = work(&mut log, &mut model, &mut choices, 12);
+                let _ = work(&mut log, &mut model, &mut choices, 12, 3);
             }
             if choices.once_in(2) {
                 disk.kill();
@@ -249,7 +259,7 @@ fn s_d3_any_failing_sync_or_write_stops_the_log_and_loses_nothing() {
             }
         }
         disk.set_faults(Faults::default());
-        recover(&disk, &mut model).unwrap();
+        recover(&disk, &mut model, keeps).unwrap();
         assert!(model.acknowledged.len() > 20);
     }
 }
@@ -298,6 +308,52 @@ fn gen_13_trimmed_frames_answer_trimmed_and_stay_trimmed() {
     disk.remove("marker").unwrap();
     let (log, report) = reopen(&disk);
     assert!(report.marker_rebuilt && log.floor() == floor);
+}
+
+/// Frames of 3,000 bytes up to this number.
+fn fill_up_to(log: &mut FrameLog<SimDisk>, number: u64) {
+    while log.next_frame().0 <= number {
+        log.append(&payload(log.next_frame().0, 3000)).unwrap();
+        log.commit().unwrap();
+    }
+}
+
+/// What stood in a segment before is neither believed nor in the way, and a frame that tore in it is a torn tail.
+#[test]
+fn gen_13_a_trimmed_segment_becomes_a_new_one() {
+    let options = |salt| LogOptions { keeps: 2, ..options(salt) };
+    let check = |log: &FrameLog<SimDisk>, last: u64| {
+        (9..=last).for_each(|number| check_frame(log.read(FrameNumber(number)), number, &[3000; 20]));
+    };
+    let mut tails = 0;
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let mut log = create(disk.clone(), options(1), 0).unwrap();
+        fill_up_to(&mut log, 9);
+        let before = segment_names(&disk).len();
+        log.trim_below(FrameNumber(9)).unwrap();
+        assert_eq!(segment_names(&disk).len(), before - 2, "of four that may go two are kept");
+        let written = disk.writes();
+        fill_up_to(&mut log, 13);
+        // Four frames, the headers of two segments, and the zeros that the one begun before still lacked.
+        assert!(disk.writes() - written <= 4 + 2 * 2 + 1, "{}", disk.writes() - written);
+        // The second frame of one of them is written, and not synced.
+        log.append(&payload(14, 3000)).unwrap();
+        drop(log);
+        disk.power_cut(PowerCut::Tear, &mut Choices::new(seed));
+        let (mut log, report) = whole(open(disk.clone(), options(2)).unwrap());
+        let next = log.next_frame().0;
+        assert!(next == 14 || (next == 15 && report.torn.is_none()), "{next} {report:?}");
+        tails += u64::from(report.torn.is_some());
+        assert!(report.mended.is_empty());
+        check(&log, next - 1);
+        fill_up_to(&mut log, 16);
+        drop(log);
+        let (log, report) = whole(open(disk, options(3)).unwrap());
+        assert!(report.torn.is_none() && report.mended.is_empty());
+        check(&log, 16);
+    }
+    assert!(tails > 5, "{tails}");
 }
 
 #[test]

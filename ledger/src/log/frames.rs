@@ -4,6 +4,7 @@
 //! [`FrameLog::commit`] syncs it. Nothing else of the log changes in between, and a second append is refused
 //! until the commit (STO-1).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use synod_types::B256;
@@ -28,6 +29,8 @@ pub struct FrameLog<D: Disk> {
     pub(super) offset: usize,
     pub(super) previous: B256,
     pub(super) spare: Spare<D::File>,
+    /// Segments right below the floor, ascending, that will be made new ones.
+    trimmed: VecDeque<u32>,
     pending: Option<Pending>,
     stopped: bool,
     buffer: Vec<u8>,
@@ -66,6 +69,7 @@ impl<D: Disk> FrameLog<D> {
             offset: end.1,
             previous,
             spare: Spare::None,
+            trimmed: VecDeque::new(),
             pending: None,
             stopped: false,
             buffer: Vec::new(),
@@ -217,7 +221,8 @@ impl<D: Disk> FrameLog<D> {
         self.fatal_unless_full(stepped)
     }
 
-    /// Removes whole segments all of whose frames are below `number`, and answers the new floor.
+    /// Removes whole segments all of whose frames are below `number`, but for those that are kept for reuse, and
+    /// answers the new floor.
     ///
     /// The caller must hold a durable snapshot of everything below (GEN-13).
     pub fn trim_below(&mut self, number: FrameNumber) -> Result<FrameNumber, LogError> {
@@ -236,7 +241,11 @@ impl<D: Disk> FrameLog<D> {
         };
         let marked = self.marker.write(&self.disk, self.options.kind);
         self.fatal(marked)?;
-        let removed = remove_segments(&self.disk, &self.index.drop_below(segment));
+        self.trimmed.extend(self.index.drop_below(segment));
+        // The lowest go: those that stay reach up to the floor.
+        let surplus = self.trimmed.len().saturating_sub(self.options.keeps);
+        let gone: Vec<u32> = self.trimmed.drain(..surplus).collect();
+        let removed = remove_segments(&self.disk, &gone);
         self.fatal(removed)?;
         Ok(floor)
     }
@@ -289,7 +298,14 @@ impl<D: Disk> FrameLog<D> {
     fn prepare_step(&mut self) -> Result<bool, DiskError> {
         if matches!(self.spare, Spare::None) {
             let next = self.current.number() + 1;
-            self.spare = Spare::Preparing(Preparation::begin(&self.disk, next, &self.options)?);
+            let reused = match self.trimmed.pop_front() {
+                Some(trimmed) => Preparation::reuse(&self.disk, trimmed, next, &self.options)?,
+                None => None,
+            };
+            self.spare = Spare::Preparing(match reused {
+                Some(reused) => reused,
+                None => Preparation::begin(&self.disk, next, &self.options)?,
+            });
         }
         let Spare::Preparing(preparation) = &mut self.spare else { return Ok(false) };
         if !preparation.step(self.options.step_bytes)? {

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! 0  "SYNODSEG"   8 version u32   12 kind u32   16 segment u32   20 bytes of the segment u32
+//!    the highest bit of the kind: the file was another segment before, whose bytes stand where no frame does
 //! 24 salt [16]    40 first 8 bytes of SHA-256(tag ‖ bytes 0..40)                       = 48
 //! ```
 //!
@@ -42,6 +43,8 @@ pub(super) const FRAME_HEADER: usize = 104;
 /// The smallest and the largest segment.
 pub(super) const SEGMENT_BYTES: std::ops::RangeInclusive<u32> = (16 << 10)..=(1 << 30);
 
+/// In the kind's place: see above.
+const REUSED: u32 = 1 << 31;
 const SEGMENT_MAGIC: &[u8; 8] = b"SYNODSEG";
 const FRAME_MAGIC: &[u8; 4] = b"SYNF";
 
@@ -53,18 +56,21 @@ pub(super) struct SegmentHeader {
     pub(super) segment: u32,
     pub(super) bytes: u32,
     pub(super) salt: Salt,
+    /// What stands beyond its frames is of an earlier segment, under another salt.
+    pub(super) is_reused: bool,
 }
 
 impl SegmentHeader {
     pub(super) fn new(kind: LogKind, segment: u32, bytes: u32, salt: Salt) -> Self {
-        SegmentHeader { version: VERSION, kind: kind.code(), segment, bytes, salt }
+        SegmentHeader { version: VERSION, kind: kind.code(), segment, bytes, salt, is_reused: false }
     }
 
     pub(super) fn encode(&self) -> [u8; SEGMENT_HEADER] {
         let mut bytes = [0; SEGMENT_HEADER];
         bytes[..8].copy_from_slice(SEGMENT_MAGIC);
         bytes[8..12].copy_from_slice(&self.version.to_be_bytes());
-        bytes[12..16].copy_from_slice(&self.kind.to_be_bytes());
+        let kind = if self.is_reused { self.kind | REUSED } else { self.kind };
+        bytes[12..16].copy_from_slice(&kind.to_be_bytes());
         bytes[16..20].copy_from_slice(&self.segment.to_be_bytes());
         bytes[20..24].copy_from_slice(&self.bytes.to_be_bytes());
         bytes[24..40].copy_from_slice(&self.salt.0);
@@ -80,10 +86,11 @@ impl SegmentHeader {
             &bytes[..8] == SEGMENT_MAGIC && bytes[40..] == short_check(b"synod/log/segment/v1", &bytes[..40]);
         whole.then(|| SegmentHeader {
             version: number32(&bytes[8..]),
-            kind: number32(&bytes[12..]),
+            kind: number32(&bytes[12..]) & !REUSED,
             segment: number32(&bytes[16..]),
             bytes: number32(&bytes[20..]),
             salt: Salt(array(&bytes[24..])),
+            is_reused: number32(&bytes[12..]) & REUSED != 0,
         })
     }
 }

@@ -118,6 +118,9 @@ pub struct LogOptions {
     pub segment_bytes: u32,
     /// Zeros written and synced in one step while the next segment is prepared.
     pub step_bytes: u32,
+    /// Trimmed segments that are kept to become new ones: their room is written already, once with zeros and often
+    /// with frames. 0 for a log that is never trimmed.
+    pub keeps: usize,
     /// Fresh random bytes for the segments that this opening of the log makes.
     pub salt: Salt,
 }
@@ -125,11 +128,11 @@ pub struct LogOptions {
 impl LogOptions {
     /// The node's block log: 16 MiB segments prepared by the mebibyte.
     pub fn blocks(salt: Salt) -> Self {
-        LogOptions { kind: LogKind::Blocks, segment_bytes: 16 << 20, step_bytes: 1 << 20, salt }
+        LogOptions { kind: LogKind::Blocks, segment_bytes: 16 << 20, step_bytes: 1 << 20, keeps: 0, salt }
     }
 
-    /// The node's votes log: the same, since it carries payloads that were voted for.
+    /// The node's votes log: the same, since it carries payloads that were voted for; it is trimmed all the while.
     pub fn votes(salt: Salt) -> Self {
-        LogOptions { kind: LogKind::Votes, ..Self::blocks(salt) }
+        LogOptions { kind: LogKind::Votes, keeps: 4, ..Self::blocks(salt) }
     }
 }

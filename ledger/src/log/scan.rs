@@ -306,18 +306,25 @@ impl SegmentImage {
         FrameHeader::decode(self.bytes.get(offset..)?).filter(|header| header.salt == self.header.salt)
     }
 
-    /// What makes the segment blank from `start` on, and as long as it should be.
+    /// What makes the segment blank from `start` on, and as long as it should be. One that was used before is not
+    /// blank: there it is what a frame of its own left that was begun and is not whole.
     fn blank_mends(&self, start: usize) -> impl Iterator<Item = Mend> + use<> {
         let (segment, size) = (self.segment, self.header.bytes as usize);
         let rest = self.bytes.get(start..).unwrap_or_default();
         // Sector by sector: most of a segment may be blank, and comparing whole sectors is fast.
         let is_dirty = |sector: &[u8]| sector != &[0; SECTOR][..sector.len()];
         let sectors = rest.len().div_ceil(SECTOR);
-        let dirty = rest.chunks(SECTOR).position(is_dirty).map(|first| {
-            let last = rest.chunks(SECTOR).rposition(is_dirty).unwrap_or(sectors);
-            let to = (start + (last + 1) * SECTOR).min(self.bytes.len());
-            Mend::Blank { segment, from: start + first * SECTOR, to }
-        });
+        let dirty = if self.header.is_reused {
+            let begun = self.believable(start);
+            begun.map(|header| (start, start.saturating_add(frame_space(header.length as usize))))
+        } else {
+            rest.chunks(SECTOR).position(is_dirty).map(|first| {
+                let last = rest.chunks(SECTOR).rposition(is_dirty).unwrap_or(sectors);
+                (start + first * SECTOR, start + (last + 1) * SECTOR)
+            })
+        };
+        let end = self.bytes.len();
+        let dirty = dirty.map(|(from, to)| Mend::Blank { segment, from, to: to.min(end) });
         let cut = (!self.missing && self.bytes.len() < size).then_some(Mend::Lengthen {
             segment,
             from: self.bytes.len(),

@@ -4,6 +4,9 @@
 //! `fdatasync` wait for the file system's journal (STO-1). Preparation goes in steps, each synced, so that no
 //! commit waits for a whole segment. The file gets its name when it is complete: a `.seg` is whole, a `.new`
 //! is thrown away at boot.
+//!
+//! Or it is a segment that was trimmed, under a new name and salt: nothing needs to be written but its headers. The
+//! frames that it had are not believed any more, since a frame repeats its segment's salt.
 
 use std::sync::Arc;
 
@@ -47,19 +50,31 @@ impl<F: DiskFile> Preparation<F> {
         number: u32,
         options: &LogOptions,
     ) -> Result<Self, DiskError> {
-        let name = format!("{number:010}{NEW_SUFFIX}");
+        let name = new_name(number);
         match disk.remove(&name) {
             Err(DiskError::NotFound { .. }) => {}
             removed => removed?,
         }
         let file = disk.create(&name)?;
-        let header = SegmentHeader::new(
-            options.kind,
-            number,
-            whole_bytes(options),
-            segment_salt(options.salt, number),
-        );
-        Ok(Preparation { header, file, written: 0 })
+        Ok(Preparation { header: new_header(number, options), file, written: 0 })
+    }
+
+    /// Begins with what was segment `trimmed`, below the floor. `None`: it has another size, and is gone.
+    pub(super) fn reuse<D: Disk<File = F>>(
+        disk: &D,
+        trimmed: u32,
+        number: u32,
+        options: &LogOptions,
+    ) -> Result<Option<Self>, DiskError> {
+        let (name, header) = (new_name(number), new_header(number, options));
+        disk.rename(&segment_name(trimmed), &name)?;
+        let file = disk.open(&name)?;
+        if file.length()? != u64::from(header.bytes) {
+            disk.remove(&name)?;
+            return Ok(None);
+        }
+        let header = SegmentHeader { is_reused: true, ..header };
+        Ok(Some(Preparation { header, file, written: header.bytes }))
     }
 
     /// Bytes that stand already.
@@ -83,13 +98,21 @@ impl<F: DiskFile> Preparation<F> {
         write_headers(&self.file, &self.header)?;
         self.file.sync_data()?;
         let number = self.header.segment;
-        disk.rename(&format!("{number:010}{NEW_SUFFIX}"), &segment_name(number))?;
+        disk.rename(&new_name(number), &segment_name(number))?;
         disk.sync_folder()
     }
 
     pub(super) fn into_segment(self) -> Segment<F> {
         Segment { header: self.header, file: Arc::new(self.file) }
     }
+}
+
+fn new_name(number: u32) -> String {
+    format!("{number:010}{NEW_SUFFIX}")
+}
+
+fn new_header(number: u32, options: &LogOptions) -> SegmentHeader {
+    SegmentHeader::new(options.kind, number, whole_bytes(options), segment_salt(options.salt, number))
 }
 
 /// Makes a whole segment at once.

@@ -10,7 +10,13 @@ use synod_ledger::log::{
 pub const SEGMENT: u32 = 16 << 10;
 
 pub fn options(salt: u8) -> LogOptions {
-    LogOptions { kind: LogKind::Blocks, segment_bytes: SEGMENT, step_bytes: 4096, salt: Salt([salt; 16]) }
+    LogOptions {
+        kind: LogKind::Blocks,
+        segment_bytes: SEGMENT,
+        step_bytes: 4096,
+        keeps: 0,
+        salt: Salt([salt; 16]),
+    }
 }
 
 /// How many seeds the random searches try: `SYNOD_LOG_SEEDS`, small by default.
