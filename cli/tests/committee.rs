@@ -128,6 +128,23 @@ fn a_committee_goes_on_without_its_primary_and_takes_back_whoever_was_away() {
     assert_eq!(balance["accounts"][0]["spendable"], json!("1000004400000000000000000"), "{balance}");
 }
 
+/// A payment that one member alone was given is told to the others as soon as they are back: nobody else would propose
+/// it, and that member alone cannot have another view begun.
+#[test]
+fn what_waits_at_one_member_reaches_those_that_were_away() {
+    let net = committee();
+    for away in ["0", "2", "3"] {
+        net.json(&["testnet", "stop", away]);
+    }
+    let words = ["wallet", "send", "--from", "dev0", "--to", "dev5", "1", "--yes", "--wait", "submitted"];
+    net.json(&[&words[..], &["--rpc", &net.rpc(1)]].concat());
+    for away in ["0", "2", "3"] {
+        net.json(&["testnet", "start", away]);
+    }
+    net.until("the payment that waited", || net.head(0).0 >= 1);
+    net.agree(&[0, 1, 2, 3]);
+}
+
 #[test]
 fn a_member_that_lost_its_memory_follows_and_does_not_vote() {
     let net = committee();

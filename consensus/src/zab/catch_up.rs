@@ -154,18 +154,21 @@ impl Zab {
         body.is_none().then_some(settled)
     }
 
-    /// Up to which certificate blocks are to be fetched, if at all.
-    fn goal(&self, now: Time) -> Option<Certificate> {
+    /// Up to which certificate blocks are to be fetched, if at all, and whether they may lie beyond a log that no
+    /// leader's history has been compared with.
+    fn goal(&self, now: Time) -> Option<(Certificate, bool)> {
         if let Role::Following(Following { staged: Some(staged), .. }) = &self.role
             && let Basis::Snap { certificate, .. } = &staged.basis
             && certificate.slot() > self.executed
         {
-            return Some(certificate.clone());
+            return Some((certificate.clone(), false));
         }
-        let newest = || self.attestations.newest().filter(|newest| newest.slot() > self.executed);
+        if let Some(lost) = self.lost_blocks() {
+            return Some((lost.clone(), false));
+        }
+        let newest = self.attestations.newest().filter(|newest| newest.slot() > self.executed)?;
         let is_left_alone = self.config.signer.is_none() || self.is_left_behind(now);
-        let goal = self.lost_blocks().or_else(|| newest().filter(|_| is_left_alone));
-        goal.cloned()
+        is_left_alone.then(|| (newest.clone(), matches!(self.role, Role::Looking(_))))
     }
 
     /// Whether it has looked for a leader for so long that those who could lead may have gone on without it.
@@ -190,13 +193,13 @@ impl Zab {
         if self.delivered > self.executed {
             return self.timers.lags_since(cx.now(), &self.config.limits);
         }
-        let Some(certificate) = self.goal(cx.now()) else {
+        let Some((certificate, is_beyond_log)) = self.goal(cx.now()) else {
             if self.certified() > self.executed {
                 self.timers.lags_since(cx.now(), &self.config.limits);
             }
             return;
         };
-        if matches!(self.role, Role::Looking(_)) && self.lost_blocks().is_none() {
+        if is_beyond_log {
             self.go_beyond_log(cx);
         }
         self.fetching = Some(certificate.slot());

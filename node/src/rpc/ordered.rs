@@ -32,8 +32,6 @@ pub struct OrderedView {
     pub leads: bool,
     /// How many members are there, itself included: connected, and known by their introductions.
     pub members: usize,
-    /// Slots whose payloads it has not got: it fell behind, and went on after a certificate.
-    pub skipped: u64,
     /// Everything up to here is final.
     pub height: Height,
     /// Microseconds from this member's proposals to their decisions, the middle.

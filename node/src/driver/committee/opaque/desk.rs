@@ -41,8 +41,6 @@ pub(super) struct Desk {
 #[derive(Default)]
 struct State {
     leads: bool,
-    /// Slots that it has not got.
-    skipped: u64,
     /// Since when clients of another leader have asked here in vain: until something is decided, it waits like
     /// what would have been forwarded, and a leader that is gone is replaced.
     knocked: Option<Time>,
@@ -177,12 +175,6 @@ impl Desk {
         self.state().offered.remove(&digest);
     }
 
-    /// So many slots are final whose payloads this member has not got. What was proposed for them is given up by
-    /// ordering, and its clients hear of that as of anything else.
-    pub(super) fn skipped(&self, slots: u64) {
-        self.state().skipped += slots;
-    }
-
     /// A view began under this leader.
     pub(super) fn leads(&self, leader: u64) {
         let mut state = self.state();
@@ -218,7 +210,7 @@ impl Orders for Desk {
     fn figures(&self) -> OrderedView {
         let state = self.state();
         let times: Vec<_> = state.decided_after.iter().copied().collect();
-        let (leads, height, skipped) = (state.leads, state.settled, state.skipped);
+        let (leads, height) = (state.leads, state.settled);
         drop(state);
         let others = self.now.current().members.peers().len();
         let places = Percentiles::of(times);
@@ -226,7 +218,6 @@ impl Orders for Desk {
         OrderedView {
             leads,
             members: others + 1,
-            skipped,
             height,
             decided_after_p50: places.p50.as_micros() as u64,
             decided_after_p99: places.p99.as_micros() as u64,

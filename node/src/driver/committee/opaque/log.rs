@@ -166,7 +166,7 @@ impl Scribe {
             self.log.commit()?;
             self.last = slot;
             self.head = certificate.statement.block_hash.0;
-            self.desk.skipped(missing);
+            tracing::warn!(%slot, missing, "fell behind, and goes on after a certificate");
         }
         let position = Position { epoch: certificate.statement.position.epoch, slot: self.last };
         self.answer(Input::Done(Outcome::Installed { position, block_hash: BlockHash(self.head) }));
