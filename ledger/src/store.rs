@@ -19,6 +19,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use synod_types::hash::sha256;
 use synod_types::mutant;
@@ -28,6 +29,9 @@ pub(crate) const VALUE_LIMIT: usize = 24 * 1024;
 const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const CHECKSUM_BYTES: usize = 8;
+/// How often, and after which pause, a folder is tried again that is locked.
+const LOCK_TRIES: u32 = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A write: a key, and its value or its removal.
 pub(crate) type Write = (Vec<u8>, Option<Vec<u8>>);
@@ -122,8 +126,18 @@ impl SledPages {
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None);
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
-        let opened = opened.map_err(|_| StoreError::Failed("it panicked while it was opened".to_owned()))?;
+        let open = || {
+            let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
+            opened.map_err(|_| StoreError::Failed("it panicked while it was opened".to_owned()))
+        };
+        let mut opened = open()?;
+        for _ in 0..LOCK_TRIES {
+            if !opened.as_ref().is_err_and(is_locked) {
+                break;
+            }
+            std::thread::sleep(LOCK_PAUSE);
+            opened = open()?;
+        }
         Ok(Self { db: opened?, note: note_of(folder), alarm: OnceLock::new(), failure: OnceLock::new() })
     }
 
@@ -158,6 +172,12 @@ impl SledPages {
         }
         answer
     }
+}
+
+/// sled's own threads may hold the file for a moment after the store was dropped, so that whoever opens it again at once
+/// finds it locked. It says so in words alone.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 impl Pages for SledPages {
@@ -310,6 +330,24 @@ mod failure_tests {
         pages.arm(Alarm::new(move |error| told.lock().unwrap().push(error.clone())));
         pages.write(vec![(b"good".to_vec(), Some(b"page".to_vec()))]).unwrap();
         (pages, heard)
+    }
+
+    /// STO-8: whoever opens a folder while the store before is still being dropped waits for it.
+    #[test]
+    fn sto_8_a_store_that_is_being_dropped_is_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("index");
+        let (pages, _) = store(&folder);
+        let (begun, begins) = std::sync::mpsc::channel();
+        let dropped = std::thread::spawn(move || {
+            begins.recv().unwrap();
+            std::thread::sleep(5 * LOCK_PAUSE);
+            drop(pages);
+        });
+        begun.send(()).unwrap();
+        let again = SledPages::open(&folder).unwrap();
+        assert_eq!(again.page(b"good").unwrap(), Some(b"page".to_vec()));
+        dropped.join().unwrap();
     }
 
     #[test]
