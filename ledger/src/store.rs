@@ -338,13 +338,10 @@ mod failure_tests {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("index");
         let (pages, _) = store(&folder);
-        let (begun, begins) = std::sync::mpsc::channel();
         let dropped = std::thread::spawn(move || {
-            begins.recv().unwrap();
             std::thread::sleep(5 * LOCK_PAUSE);
             drop(pages);
         });
-        begun.send(()).unwrap();
         let again = SledPages::open(&folder).unwrap();
         assert_eq!(again.page(b"good").unwrap(), Some(b"page".to_vec()));
         dropped.join().unwrap();
