@@ -173,11 +173,17 @@ impl Scribe {
         Ok(())
     }
 
+    /// A quorum that does not lie has accepted what is executed: its clients wait for nothing more.
+    fn settle(&self) {
+        if let (FaultModel::Crash, Some((last, _))) = (self.model, self.written.last()) {
+            self.desk.settled(Height(last.slot.0));
+        }
+    }
+
     /// All errands that waited are carried out.
     fn end_group(&mut self) -> Result<(), LogError> {
-        let Some((last, _)) = self.written.last() else { return Ok(()) };
         if self.model == FaultModel::Crash {
-            self.desk.settled(Height(last.slot.0));
+            self.settle();
             let is_late = self.since.elapsed() >= LATEST;
             if self.written.len() < MOST_SLOTS && !is_late {
                 return Ok(());
@@ -195,6 +201,7 @@ impl Scribe {
         if self.written.is_empty() {
             return Ok(());
         }
+        self.settle();
         self.log.append(&self.frame)?;
         self.frame.clear();
         self.log.commit()?;
