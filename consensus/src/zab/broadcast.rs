@@ -297,7 +297,7 @@ impl Zab {
     /// The leader shows that it is there, and steps down when no quorum follows it (ZAB-10).
     pub(super) fn beat(&mut self, cx: &mut Cx<'_>) {
         let (me, now) = (self.config.me(), cx.now());
-        let patience = self.timers.timeout_ms(&self.config.limits).saturating_mul(2);
+        let patience = self.timers.silence_ms(&self.config.limits).saturating_mul(2);
         let quorum = self.config.committee.quorum();
         let Role::Leading(leading) = &mut self.role else { return };
         leading.heard.retain(|_, at| now.ms_since(*at) < patience);

@@ -47,9 +47,20 @@ impl Timers {
         limits.base_timeout_ms.saturating_mul(1 << self.failed.min(40)).min(limits.timeout_cap_ms)
     }
 
-    /// A leader that is heard is not given up for a timeout, and somewhat longer at random.
+    /// How long one bears that nobody is heard. It doubles with failed attempts as they do, since a slow disk makes a
+    /// leader silent, but only to a quarter of the cap: of those who wait for a leader that is gone nobody votes, and
+    /// the bound on progress (A6) is reckoned in caps.
+    pub(super) fn silence_ms(&self, limits: &Limits) -> u64 {
+        let timeout = self.timeout_ms(limits);
+        if mutant!("zab-silence-like-attempts") {
+            return timeout;
+        }
+        timeout.min((limits.timeout_cap_ms / 4).max(limits.base_timeout_ms))
+    }
+
+    /// A leader that is heard is not given up for some silence, and somewhat longer at random.
     pub(super) fn heard_leader(&mut self, limits: &Limits, cx: &mut Cx<'_>) {
-        let wait = self.timeout_ms(limits);
+        let wait = self.silence_ms(limits);
         let wait = wait.saturating_add(cx.random().below(wait.max(1)));
         self.lost_at = cx.now().plus_ms(wait);
     }

@@ -233,6 +233,22 @@ pub(crate) fn whoever_looks_late_follows_who_gathers() -> bool {
     counts && informs(&stage)
 }
 
+/// After attempts without number a member begins to follow, and the leader is never heard again.
+pub(crate) fn a_silent_leader_is_given_up_soon() -> bool {
+    let limits = Limits { timeout_cap_ms: 6_400, ..Limits::default() };
+    let (base, cap) = (limits.base_timeout_ms, limits.timeout_cap_ms);
+    let mut stage = Stage::of(3, 1, limits);
+    for epoch in 1..=12 {
+        stage.follow(0, epoch);
+        stage.pass_ms(2 * cap);
+    }
+    stage.follow(0, 13);
+    stage.pass_ms(2 * base);
+    let is_patient = stage.fact("phase") != "election";
+    stage.pass_ms(cap / 2);
+    is_patient && stage.fact("phase") == "election"
+}
+
 /// All others are in another epoch of the committee: nobody leads this one, and what it decided comes as blocks.
 pub(crate) fn whoever_is_left_behind_fetches() -> bool {
     let mut stage = Stage::new(1);

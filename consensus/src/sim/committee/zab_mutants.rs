@@ -143,6 +143,12 @@ pub const MUTANTS: &[Mutant] = &[
         whoever_is_left_behind_fetches
     ),
     drilled!(
+        "zab-silence-like-attempts",
+        "a leader that is gone is waited for as long as an attempt may take after many that failed",
+        "GEN-8",
+        a_silent_leader_is_given_up_soon
+    ),
+    drilled!(
         "zab-past-the-end",
         "slots after the epoch's last are executed",
         "MPX-10",
