@@ -1,7 +1,7 @@
-//! What waits to be ordered, what is on its way, and who is to hear that it is final.
+//! What waits to be ordered, what is on its way, and who is to hear that it is final; and what clients see of it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use alloy_primitives::{B256, Bytes};
@@ -34,8 +34,6 @@ pub(super) struct Desk {
     board: DemandBoard,
     clock: Clock,
     own: Option<MemberIndex>,
-    network: Network,
-    now: Now,
 }
 
 #[derive(Default)]
@@ -73,11 +71,9 @@ impl Desk {
         clock: Clock,
         own: Option<MemberIndex>,
         first: Option<MemberIndex>,
-        network: Network,
-        now: Now,
     ) -> Self {
         let state = State { leads: own.is_some() && own == first, ..State::default() };
-        Self { state: Mutex::new(state), board, clock, own, network, now }
+        Self { state: Mutex::new(state), board, clock, own }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,7 +91,11 @@ impl Desk {
         self.tell(&self.state());
     }
 
-    fn hand_in(&self, bytes: Bytes) -> Result<oneshot::Receiver<Height>, Refusal> {
+    /// Takes what a client hands in, and where it will hear that it is final.
+    ///
+    /// # Errors
+    /// Another member leads, or too much waits.
+    pub(super) fn hand_in(&self, bytes: Bytes) -> Result<oneshot::Receiver<Height>, Refusal> {
         let mut state = self.state();
         if !state.leads {
             if state.knocked.is_none() {
@@ -195,20 +195,27 @@ fn answer(height: Height, replies: Vec<Reply>) {
     }
 }
 
-impl Orders for Desk {
+/// What clients speak to: the desk, and what this member counts.
+pub(super) struct Front {
+    pub(super) desk: Arc<Desk>,
+    pub(super) network: Network,
+    pub(super) now: Now,
+}
+
+impl Orders for Front {
     fn payload_bytes(&self) -> usize {
         PAYLOAD_BYTES
     }
 
     async fn order(&self, bytes: Bytes) -> Result<Height, Refusal> {
-        let answer = self.hand_in(bytes)?;
+        let answer = self.desk.hand_in(bytes)?;
         answer.await.map_err(|_| {
             Refusal::new(ErrorCode::Busy, "it was not ordered before the view changed").hint("try again")
         })
     }
 
     fn figures(&self) -> OrderedView {
-        let state = self.state();
+        let state = self.desk.state();
         let times: Vec<_> = state.decided_after.iter().copied().collect();
         let (leads, height) = (state.leads, state.settled);
         drop(state);

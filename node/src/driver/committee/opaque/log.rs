@@ -253,3 +253,140 @@ pub fn ordered_log(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use synod_consensus::committee::MemberIndex;
+    use synod_types::Epoch;
+    use tempfile::TempDir;
+    use tokio::sync::oneshot;
+
+    use super::super::desk::PAYLOAD_BYTES;
+    use super::*;
+    use crate::driver::clock::Clock;
+    use crate::driver::committee::fixture::Four;
+    use crate::driver::ordering;
+
+    /// A payload as long as one may be: three are longer than a frame.
+    const LONG_PAYLOAD: usize = 4_000 * PAYLOAD_BYTES;
+
+    /// A member that leads, its thread's hands, and what they answer to ordering.
+    struct Member {
+        scribe: Scribe,
+        answers: Receiver<Input<Agreement>>,
+        slot: u64,
+        folder: TempDir,
+    }
+
+    impl Member {
+        fn of(model: FaultModel) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let disk = NodeDisk::open(&folder.path().join(FOLDER), false).unwrap();
+            let (inputs, _) = ordering::queues::<Agreement>();
+            let (answer, answers) = crossbeam_channel::bounded(64);
+            let own = Some(MemberIndex(0));
+            let desk = Arc::new(Desk::new(inputs.demand, Clock::start(), own, own));
+            let scribe = Scribe::create(disk, Salt([1; 16]), desk, model, answer).unwrap();
+            Self { scribe, answers, slot: 0, folder }
+        }
+
+        /// A client hands in a payload of this length, and the next slot decides it.
+        fn append(&mut self, length: usize) -> oneshot::Receiver<Height> {
+            let told = self.scribe.desk.hand_in(vec![7; length].into()).unwrap();
+            let payload = self.scribe.desk.assemble(length + 8, usize::MAX).unwrap();
+            self.slot += 1;
+            let position = Position { epoch: Epoch(0), slot: Slot(self.slot) };
+            let (body, digest) = (payload.bytes().clone(), payload.digest());
+            self.scribe.carry_out(Errand::Append { position, body, digest }).unwrap();
+            told
+        }
+
+        /// The slots that ordering heard to be executed since it was asked last.
+        fn executed(&self) -> Vec<u64> {
+            let slots = self.answers.try_iter().map(|input| match input {
+                Input::Executed { position, .. } => position.slot.0,
+                Input::Done(Outcome::Installed { position, .. }) => position.slot.0,
+                other => panic!("{other:?}"),
+            });
+            slots.collect()
+        }
+    }
+
+    /// The group's last payload fills the frame: its end finds nothing that was written, and nothing more may come.
+    #[test]
+    fn clients_hear_of_what_fills_a_frame_at_a_groups_end() {
+        let mut member = Member::of(FaultModel::Crash);
+        let clients: Vec<_> = (0..3).map(|_| member.append(LONG_PAYLOAD)).collect();
+        assert_eq!(member.executed(), [1, 2, 3], "the third filled the frame");
+        member.scribe.end_group().unwrap();
+        for (mut client, height) in clients.into_iter().zip(1..) {
+            assert_eq!(client.try_recv(), Ok(Height(height)));
+        }
+    }
+
+    /// What was decided before this member fell behind is committed by what lets it go on.
+    #[test]
+    fn clients_hear_of_what_is_decided_before_a_skip() {
+        let mut member = Member::of(FaultModel::Crash);
+        let mut client = member.append(PAYLOAD_BYTES);
+        let certificate = Four::new(1).certificate(9, BlockHash(B256::repeat_byte(9)));
+        member.scribe.carry_out(Errand::Skip { certificate }).unwrap();
+        assert_eq!(client.try_recv(), Ok(Height(1)));
+        assert_eq!(member.executed(), [1, 9]);
+        assert_eq!(member.scribe.head, B256::repeat_byte(9));
+    }
+
+    /// Clients of members that only crash wait for no sync of this log; ordering does.
+    #[test]
+    fn crash_members_sync_behind_their_clients() {
+        let mut member = Member::of(FaultModel::Crash);
+        for slot in 1..=MOST_SLOTS as u64 {
+            assert_eq!(member.executed(), [0_u64; 0], "slot {slot}");
+            let mut client = member.append(PAYLOAD_BYTES);
+            // However slow this machine is: the first came just now.
+            member.scribe.since = Instant::now() + LATEST;
+            member.scribe.end_group().unwrap();
+            assert_eq!(client.try_recv(), Ok(Height(slot)));
+        }
+        assert_eq!(member.executed().len(), MOST_SLOTS);
+        let mut late = member.append(PAYLOAD_BYTES);
+        member.scribe.since -= LATEST;
+        member.scribe.end_group().unwrap();
+        assert_eq!(late.try_recv(), Ok(Height(MOST_SLOTS as u64 + 1)));
+        assert_eq!(member.executed(), [MOST_SLOTS as u64 + 1], "it waited too long for others");
+    }
+
+    /// A member that may be lied to answers nobody before the certificate, and syncs each group.
+    #[test]
+    fn among_liars_clients_wait_for_the_certificate() {
+        let mut member = Member::of(FaultModel::Byzantine);
+        let mut client = member.append(PAYLOAD_BYTES);
+        member.scribe.end_group().unwrap();
+        assert_eq!(member.executed(), [1]);
+        assert_eq!(client.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        member.scribe.desk.settled(Height(1));
+        assert_eq!(client.try_recv(), Ok(Height(1)));
+    }
+
+    /// What was appended is read again, with the number of slots that are missing.
+    #[test]
+    fn the_log_is_read_as_it_was_written() {
+        let mut member = Member::of(FaultModel::Crash);
+        member.append(PAYLOAD_BYTES);
+        let certificate = Four::new(1).certificate(4, BlockHash(B256::repeat_byte(4)));
+        member.scribe.carry_out(Errand::Skip { certificate }).unwrap();
+        member.slot = 4;
+        member.append(2 * PAYLOAD_BYTES);
+        member.scribe.commit().unwrap();
+        let Member { scribe, folder, .. } = member;
+        drop(scribe);
+        let mut lengths = Vec::new();
+        ordered_log(folder.path(), |payload| {
+            lengths.push(payload.map(<[u8]>::len));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(lengths, [Some(PAYLOAD_BYTES), None, None, None, Some(2 * PAYLOAD_BYTES)]);
+    }
+}

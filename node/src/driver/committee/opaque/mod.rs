@@ -27,7 +27,7 @@ use synod_ledger::log::{LogOptions, Salt};
 use synod_types::{Epoch, Height};
 use tokio::sync::watch;
 
-use self::desk::{Desk, PAYLOAD_BYTES};
+use self::desk::{Desk, Front, PAYLOAD_BYTES};
 pub use self::log::ordered_log;
 use self::log::{Errand, Scribe};
 use super::certificates::Certificates;
@@ -96,7 +96,7 @@ impl OpaqueMember {
         let first = (genesis.ordering == synod_types::genesis::Ordering::Pbft).then_some(MemberIndex(0));
         let now = Now::new(Current::new(rules.clone(), inputs.network));
         let board = inputs.demand.clone();
-        let desk = Arc::new(Desk::new(board, clock, rules.me(), first, network.clone(), now.clone()));
+        let desk = Arc::new(Desk::new(board, clock, rules.me(), first));
         let model = rules.committee().record().model;
         let scribe = Scribe::create(
             disk(log::FOLDER)?,
@@ -137,6 +137,7 @@ impl OpaqueMember {
             // Nothing here ends an epoch.
             successor: Box::new(|_| None),
         };
+        let front = Arc::new(Front { desk, network: network.clone(), now: now.clone() });
         let reader = Reader {
             events,
             network: network.clone(),
@@ -154,7 +155,7 @@ impl OpaqueMember {
             certificates.spawn(unwritten, stop.clone()).map_err(NodeError::System)?,
         ];
         let limits = RpcLimits { bodies_bytes: BODIES, ..RpcLimits::default() };
-        let rpc = RpcServer::start_ordering(RpcConfig { limits, ..RpcConfig::new(config.rpc.listen) }, desk);
+        let rpc = RpcServer::start_ordering(RpcConfig { limits, ..RpcConfig::new(config.rpc.listen) }, front);
         let rpc = rpc.await?;
         home.write_pid()?;
         Ok(Self { stop, home, network, rpc, threads })
