@@ -109,6 +109,16 @@ impl Zab {
                 self.look(cx);
             }
             Role::Following(_) => {}
+            // It promised itself to another that came to nothing, and only a later epoch can have it back.
+            Role::Leading(leading)
+                if !leading.is_syncing
+                    && leading.epoch.is_some_and(|epoch| vote.accepted > epoch)
+                    && !mutant!("zab-outdated-discovery") =>
+            {
+                self.seen_epoch = self.seen_epoch.max(vote.accepted);
+                self.attempt_failed(cx);
+                self.on_vote(member, vote, cx);
+            }
             Role::Leading(leading) if leading.epoch.is_some() => {
                 if let Some(answer) = leading.ping(self.committed) {
                     cx.send(member.peer(), answer);
@@ -209,7 +219,7 @@ impl Zab {
 
     /// An attempt that came to nothing costs a pause, at random.
     pub(super) fn attempt_failed(&mut self, cx: &mut Cx<'_>) {
-        self.timers.attempt_failed();
+        self.timers.attempt_failed(&self.config.limits, cx.now());
         self.look(cx);
     }
 }

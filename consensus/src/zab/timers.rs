@@ -25,6 +25,10 @@ pub(super) struct Timers {
     beat_at: Time,
     /// Attempts that failed one after the other.
     failed: u32,
+    /// How often the timeout has doubled meanwhile.
+    doubled: u32,
+    /// When it doubled last.
+    doubled_at: Option<Time>,
     /// When blocks are fetched, if those that are certified have not come until then.
     fetch_at: Option<Time>,
 }
@@ -39,12 +43,14 @@ impl Timers {
             attempt_until: now,
             beat_at: now,
             failed: 0,
+            doubled: 0,
+            doubled_at: None,
             fetch_at: None,
         }
     }
 
     pub(super) fn timeout_ms(&self, limits: &Limits) -> u64 {
-        limits.base_timeout_ms.saturating_mul(1 << self.failed.min(40)).min(limits.timeout_cap_ms)
+        limits.base_timeout_ms.saturating_mul(1 << self.doubled.min(40)).min(limits.timeout_cap_ms)
     }
 
     /// How long one bears that nobody is heard. It doubles with failed attempts as they do, since a slow disk makes a
@@ -71,8 +77,16 @@ impl Timers {
         self.pause_ms = 0;
     }
 
-    pub(super) fn attempt_failed(&mut self) {
+    /// An attempt came to nothing. The timeout doubles once for each time that it has passed: what a word from another
+    /// ended before does not show that it is too short, and many of those in a row must not make it endless.
+    pub(super) fn attempt_failed(&mut self, limits: &Limits, now: Time) {
         self.failed = self.failed.saturating_add(1);
+        let timeout = self.timeout_ms(limits);
+        let is_due = self.doubled_at.is_none_or(|at| now.ms_since(at) >= timeout);
+        if is_due || mutant!("zab-early-end-doubles") {
+            self.doubled = self.doubled.saturating_add(1);
+            self.doubled_at = Some(now);
+        }
     }
 
     pub(super) fn beat(&mut self, limits: &Limits, now: Time) {
@@ -82,7 +96,7 @@ impl Timers {
     /// A slot moved on.
     pub(super) fn made_progress(&mut self) {
         self.pause_ms = 0;
-        self.failed = 0;
+        (self.failed, self.doubled, self.doubled_at) = (0, 0, None);
     }
 
     /// Blocks are certified that are not executed here: they may be on their way.

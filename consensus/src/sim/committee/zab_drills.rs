@@ -249,6 +249,32 @@ pub(crate) fn a_silent_leader_is_given_up_soon() -> bool {
     is_patient && stage.fact("phase") == "election"
 }
 
+/// A leader that knows of no later epoch is followed again and again, and refused at once; then it is not heard.
+pub(crate) fn what_ends_early_doubles_nothing() -> bool {
+    let mut stage = Stage::new(1);
+    stage.follow(0, 9);
+    stage.pass_ms(5_000);
+    let base = Limits::default().base_timeout_ms;
+    for _ in 0..20 {
+        stage.hear(0, Message::Ping { epoch: ZabEpoch(9), through: None });
+        stage.hear(0, Message::NewEpoch { epoch: ZabEpoch(3) });
+    }
+    stage.hear(0, Message::Ping { epoch: ZabEpoch(9), through: None });
+    let follows = stage.fact("phase") == "discovery";
+    stage.pass_ms(8 * base);
+    follows && stage.fact("phase") == "election"
+}
+
+/// One of five gathers promises for an epoch; the one it still needs has promised itself to a later one and looks.
+pub(crate) fn an_outdated_epoch_is_given_up() -> bool {
+    let mut stage = Stage::of(5, 3, Limits::default());
+    let epoch = stage.gather(&[0, 1]);
+    let gathers = stage.fact("phase") == "discovery";
+    let late = Vote { accepted: ZabEpoch(epoch.0 + 10), state: Some(State::default()), ..Vote::default() };
+    stage.hear(2, Message::Vote(late));
+    gathers && stage.fact("phase") == "election"
+}
+
 /// All others are in another epoch of the committee: nobody leads this one, and what it decided comes as blocks.
 pub(crate) fn whoever_is_left_behind_fetches() -> bool {
     let mut stage = Stage::new(1);

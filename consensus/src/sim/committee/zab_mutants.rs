@@ -149,6 +149,18 @@ pub const MUTANTS: &[Mutant] = &[
         a_silent_leader_is_given_up_soon
     ),
     drilled!(
+        "zab-early-end-doubles",
+        "an attempt that another's word ends at once makes the next one twice as long",
+        "GEN-8",
+        what_ends_early_doubles_nothing
+    ),
+    drilled!(
+        "zab-outdated-discovery",
+        "whoever gathers promises for an epoch goes on, though others that look have accepted a later one",
+        "ZAB-3",
+        an_outdated_epoch_is_given_up
+    ),
+    drilled!(
         "zab-past-the-end",
         "slots after the epoch's last are executed",
         "MPX-10",
