@@ -15,6 +15,14 @@ use crate::effects::Effect;
 use crate::protocol::Peer;
 use crate::time::Time;
 
+/// Blocks to fetch.
+struct Goal {
+    /// Up to the one of this certificate.
+    certificate: Certificate,
+    /// No leader's history was compared with this member's log, which may lack them or have others for them.
+    is_beyond_log: bool,
+}
+
 impl Zab {
     fn standing(&self) -> Standing {
         Standing { executed: self.executed, certified: self.certified() }
@@ -154,21 +162,23 @@ impl Zab {
         body.is_none().then_some(settled)
     }
 
-    /// Up to which certificate blocks are to be fetched, if at all, and whether they may lie beyond a log that no
-    /// leader's history has been compared with.
-    fn goal(&self, now: Time) -> Option<(Certificate, bool)> {
+    /// Which blocks are to be fetched, if any.
+    fn goal(&self, now: Time) -> Option<Goal> {
+        let within_log =
+            |certificate: &Certificate| Some(Goal { certificate: certificate.clone(), is_beyond_log: false });
         if let Role::Following(Following { staged: Some(staged), .. }) = &self.role
             && let Basis::Snap { certificate, .. } = &staged.basis
             && certificate.slot() > self.executed
         {
-            return Some((certificate.clone(), false));
+            return within_log(certificate);
         }
         if let Some(lost) = self.lost_blocks() {
-            return Some((lost.clone(), false));
+            return within_log(lost);
         }
         let newest = self.attestations.newest().filter(|newest| newest.slot() > self.executed)?;
         let is_left_alone = self.config.signer.is_none() || self.is_left_behind(now);
-        is_left_alone.then(|| (newest.clone(), matches!(self.role, Role::Looking(_))))
+        let is_beyond_log = matches!(self.role, Role::Looking(_));
+        is_left_alone.then(|| Goal { certificate: newest.clone(), is_beyond_log })
     }
 
     /// Whether it has looked for a leader for so long that those who could lead may have gone on without it.
@@ -193,7 +203,7 @@ impl Zab {
         if self.delivered > self.executed {
             return self.timers.lags_since(cx.now(), &self.config.limits);
         }
-        let Some((certificate, is_beyond_log)) = self.goal(cx.now()) else {
+        let Some(Goal { certificate, is_beyond_log }) = self.goal(cx.now()) else {
             if self.certified() > self.executed {
                 self.timers.lags_since(cx.now(), &self.config.limits);
             }
