@@ -318,6 +318,23 @@ fn fill_up_to(log: &mut FrameLog<SimDisk>, number: u64) {
     }
 }
 
+/// Behind the last frame of a reused segment stand whole frames of its earlier life: they are no torn tail, and nothing
+/// is written to be rid of them.
+#[test]
+fn gen_13_what_a_reused_segment_held_is_no_torn_tail() {
+    for last in 10..=16 {
+        let disk = SimDisk::new(last);
+        let mut log = create(disk.clone(), LogOptions { keeps: 2, ..options(1) }, 0).unwrap();
+        fill_up_to(&mut log, 9);
+        log.trim_below(FrameNumber(9)).unwrap();
+        fill_up_to(&mut log, last);
+        drop(log);
+        let (log, report) = whole(open(disk, options(2)).unwrap());
+        assert!(report.torn.is_none() && report.mended.is_empty(), "{last}: {report:?}");
+        (9..=last).for_each(|number| check_frame(log.read(FrameNumber(number)), number, &[3000; 20]));
+    }
+}
+
 /// What stood in a segment before is neither believed nor in the way, and a frame that tore in it is a torn tail.
 #[test]
 fn gen_13_a_trimmed_segment_becomes_a_new_one() {
