@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -12,6 +12,9 @@ use crate::failure::{Exit, Failure, Outcome};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A node closes a connection that is idle for half a minute. One that was idle for this long is opened anew before it is
+/// used again.
+const IDLE: Duration = Duration::from_secs(10);
 /// The longest answer (RPC-1: nodes give at most 16 MiB).
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -19,6 +22,8 @@ const ANSWER_LIMIT: usize = 16 << 20;
 pub(crate) struct Connection {
     url: Url,
     stream: BufReader<TcpStream>,
+    /// When it was used last.
+    used: Instant,
 }
 
 impl Connection {
@@ -34,7 +39,8 @@ impl Connection {
             Ok(stream)
         });
         let stream = connected.map_err(|error| silent(url, &error))?;
-        Ok(Self { url: url.clone(), stream: BufReader::with_capacity(64 * 1024, stream) })
+        let stream = BufReader::with_capacity(64 * 1024, stream);
+        Ok(Self { url: url.clone(), stream, used: Instant::now() })
     }
 
     /// Posts a body, and gives the answer's.
@@ -42,6 +48,9 @@ impl Connection {
     /// # Errors
     /// The connection broke, or what came is no answer.
     pub(crate) fn post(&mut self, body: &[u8]) -> Outcome<Vec<u8>> {
+        if self.used.elapsed() >= IDLE {
+            *self = Self::open(&self.url)?;
+        }
         let head = format!(
             "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             self.url.path(),
@@ -50,7 +59,9 @@ impl Connection {
         );
         let socket = self.stream.get_mut();
         socket.write_all(&[head.as_bytes(), body].concat()).map_err(|error| silent(&self.url, &error))?;
-        self.answer().map_err(|error| silent(&self.url, &error))
+        let answer = self.answer().map_err(|error| silent(&self.url, &error))?;
+        self.used = Instant::now();
+        Ok(answer)
     }
 
     fn answer(&mut self) -> std::io::Result<Vec<u8>> {
@@ -96,4 +107,38 @@ impl Connection {
 fn silent(url: &Url, error: &std::io::Error) -> Failure {
     let message = format!("the node at {url} does not answer: {error}");
     Failure::new(Exit::Unreachable, "node_unreachable", message)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one call on each of two connections, and closes each: what a node does with one that is idle.
+    #[test]
+    fn a_connection_that_was_idle_is_opened_anew() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let node = std::thread::spawn(move || {
+            for result in 1..=2 {
+                let (mut socket, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    let mut byte = [0];
+                    socket.read_exact(&mut byte).unwrap();
+                    request.push(byte[0]);
+                }
+                let body = format!("{{\"id\":1,\"result\":{result}}}");
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                socket.write_all([head, body].concat().as_bytes()).unwrap();
+            }
+        });
+        let mut connection = Connection::open(&url).unwrap();
+        assert_eq!(connection.call::<u32>("one", json!([])).unwrap(), 1);
+        connection.used -= IDLE;
+        assert_eq!(connection.call::<u32>("two", json!([])).unwrap(), 2);
+        node.join().unwrap();
+    }
 }
