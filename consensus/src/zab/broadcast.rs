@@ -372,8 +372,7 @@ impl Zab {
             && leading.epoch == Some(epoch)
             && accepted > epoch
         {
-            self.seen_epoch = self.seen_epoch.max(accepted);
-            self.attempt_failed(cx);
+            self.fall_behind(accepted, cx);
         }
     }
 }

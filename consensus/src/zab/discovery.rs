@@ -37,11 +37,7 @@ impl Zab {
             leading.observers.insert(member);
         }
         match leading.epoch {
-            // It promised itself to another that came to nothing: only a later epoch can have it back.
-            Some(epoch) if votes && accepted > epoch => {
-                self.seen_epoch = self.seen_epoch.max(accepted);
-                self.attempt_failed(cx);
-            }
+            Some(epoch) if votes && accepted > epoch => self.fall_behind(accepted, cx),
             Some(epoch) => {
                 // It begins anew: nothing that it had counts before its next ACK-LD.
                 leading.learners.remove(&member);

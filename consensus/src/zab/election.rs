@@ -109,14 +109,12 @@ impl Zab {
                 self.look(cx);
             }
             Role::Following(_) => {}
-            // It promised itself to another that came to nothing, and only a later epoch can have it back.
             Role::Leading(leading)
                 if !leading.is_syncing
                     && leading.epoch.is_some_and(|epoch| vote.accepted > epoch)
                     && !mutant!("zab-outdated-discovery") =>
             {
-                self.seen_epoch = self.seen_epoch.max(vote.accepted);
-                self.attempt_failed(cx);
+                self.fall_behind(vote.accepted, cx);
                 self.on_vote(member, vote, cx);
             }
             Role::Leading(leading) if leading.epoch.is_some() => {
@@ -217,7 +215,13 @@ impl Zab {
         self.inform_leader(cx);
     }
 
-    /// An attempt that came to nothing costs a pause, at random.
+    /// Somebody promised itself to another that came to nothing: only an epoch later than that can have it back.
+    pub(super) fn fall_behind(&mut self, accepted: ZabEpoch, cx: &mut Cx<'_>) {
+        self.seen_epoch = self.seen_epoch.max(accepted);
+        self.attempt_failed(cx);
+    }
+
+    /// An attempt came to nothing: another election.
     pub(super) fn attempt_failed(&mut self, cx: &mut Cx<'_>) {
         self.timers.attempt_failed(&self.config.limits, cx.now());
         self.look(cx);
