@@ -16,6 +16,7 @@ fn transfers_are_counted_again_in_the_chain_and_nothing_is_left_behind() {
     let step = &result["steps"][0];
     assert_eq!((&step["sent"], &step["counted"]), (&750.into(), &750.into()), "{result}");
     assert_eq!((&step["twice"], &step["lost"]), (&0.into(), &0.into()), "{result}");
+    assert_eq!(step["untaken"], 0, "{result}");
     assert!(step["committed_per_second"].as_f64().unwrap() > 0.0, "{result}");
     assert_eq!(step["cpu"].as_array().unwrap().len(), 4, "{result}");
     assert!(step["final_after"]["p50"].as_u64() <= step["final_after"]["p99"].as_u64(), "{result}");

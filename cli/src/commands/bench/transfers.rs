@@ -125,9 +125,9 @@ impl Transfers {
             progress.say(format!("{rate} transfers a second"));
             let method = "synod_submit";
             let step = Step { network: &network, method, rate, warm_up, steady, lanes, ids }.run()?;
-            let is_lost = step.lost > 0;
+            let is_missing = step.lost + step.untaken > 0;
             steps.push(step);
-            if is_lost {
+            if is_missing {
                 // What is missing holds its sender's later ones back.
                 break;
             }

@@ -12,8 +12,8 @@ use crate::failure::{Exit, Failure, Outcome};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A node closes a connection that is idle for half a minute. One that was idle for this long is opened anew before it is
-/// used again.
+/// A node closes a connection that is idle for long ([`head_timeout`](synod_node::rpc::RpcLimits::head_timeout), half a
+/// minute). One that was idle for this long is opened anew before it is used again.
 const IDLE: Duration = Duration::from_secs(10);
 /// The longest answer (RPC-1: nodes give at most 16 MiB).
 const ANSWER_LIMIT: usize = 16 << 20;

@@ -135,7 +135,11 @@ fn is_passing(error: &str) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::client::http::Url;
 
     #[test]
     fn what_is_refused_for_the_moment_goes_again_and_anything_else_ends_the_load() {
@@ -149,6 +153,32 @@ mod tests {
         assert!(refused(bad, &[4]).is_err());
         let whole = br#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"m","data":{"code":"busy"}}}"#;
         assert_eq!(refused(whole, &[4, 5]).unwrap(), [4, 5]);
+    }
+
+    /// What a node puts off until the load gives up was not taken.
+    #[test]
+    fn what_no_node_takes_in_time_does_not_count_as_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let node = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let body = r#"{"id":null,"error":{"code":1,"message":"m","data":{"code":"busy"}}}"#;
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let (mut byte, mut tail) = ([0], [0; 2]);
+            while socket.read_exact(&mut byte).is_ok() {
+                tail = [tail[1], byte[0]];
+                if tail == *b"}]" {
+                    socket.write_all(answer.as_bytes()).unwrap();
+                }
+            }
+        });
+        let items = [Item { due: Duration::ZERO, number: 0, hex: b"ab".to_vec().into() }];
+        let begun = Instant::now();
+        let mut connection = Connection::open(&url).unwrap();
+        let sent = submit(&mut connection, "m", &items, begun, begun + 4 * PAUSE).unwrap();
+        assert!(sent.taken == 0 && sent.put_off >= 1, "{sent:?}");
+        drop(connection);
+        node.join().unwrap();
     }
 
     #[test]

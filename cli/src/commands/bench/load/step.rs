@@ -52,8 +52,10 @@ pub(crate) struct StepResult {
     pub(crate) counted: u32,
     /// Of these, found more than once.
     pub(crate) twice: u32,
-    /// Not found.
+    /// Taken by a node and not found.
     pub(crate) lost: u32,
+    /// Taken by no node before the bench gave up: the network was too slow for what was offered.
+    pub(crate) untaken: u32,
     /// Submissions that a node put off, each made again.
     pub(crate) put_off: u32,
     /// Blocks that hold them.
@@ -95,8 +97,12 @@ impl StepResult {
         } else {
             format!("nodes {nodes:.2} ({}), load {:.2}", each.join(" "), self.load_cpu)
         };
+        let untaken = match self.untaken {
+            0 => String::new(),
+            untaken => format!(", {untaken} taken by no node in time"),
+        };
         format!(
-            "{:>7}/s offered: {:>8.0}/s final, p50 {:.1} ms, p99 {:.1} ms; {} of {} counted in {} blocks, {} twice, {} lost\n                   submit p99 {:.1} ms, other calls p50 {:.2} ms, p99 {:.1} ms; processors: {cpu}",
+            "{:>7}/s offered: {:>8.0}/s final, p50 {:.1} ms, p99 {:.1} ms; {} of {} counted in {} blocks, {} twice, {} lost{untaken}\n                   submit p99 {:.1} ms, other calls p50 {:.2} ms, p99 {:.1} ms; processors: {cpu}",
             self.offered_per_second,
             self.committed_per_second,
             ms(self.final_after.p50),
@@ -167,7 +173,8 @@ impl Step<'_> {
             Ok::<_, Failure>((sent, probes, cpu, load_cpu))
         })?;
 
-        let counted = self.count(&mut reader, &followers[0], first)?;
+        let taken: u32 = sent.iter().map(|lane| lane.taken).sum();
+        let counted = self.count(&mut reader, &followers[0], first, taken)?;
         self.agree(&counted)?;
         let told: Vec<HashMap<u64, Instant>> = followers
             .iter()
@@ -192,7 +199,8 @@ impl Step<'_> {
             sent: self.ids.len() as u32,
             counted: found,
             twice: counted.twice,
-            lost: self.ids.len() as u32 - found,
+            lost: taken.saturating_sub(found),
+            untaken: self.ids.len() as u32 - taken.max(found),
             put_off: sent.iter().map(|lane| lane.put_off).sum(),
             blocks: counted.blocks,
             final_after: Percentiles::of(times).into(),
@@ -203,8 +211,14 @@ impl Step<'_> {
         })
     }
 
-    /// Reads the chain's final blocks from `first` on, until everything is found or nothing more comes.
-    fn count(&self, reader: &mut Connection, follower: &Follower, first: u64) -> Outcome<Counted> {
+    /// Reads the chain's final blocks from `first` on, until all that was taken is found or nothing more comes.
+    fn count(
+        &self,
+        reader: &mut Connection,
+        follower: &Follower,
+        first: u64,
+        taken: u32,
+    ) -> Outcome<Counted> {
         #[derive(serde::Deserialize)]
         struct Block {
             transactions: Vec<TransactionId>,
@@ -212,7 +226,7 @@ impl Step<'_> {
         let numbers: HashMap<&TransactionId, usize> =
             self.ids.iter().enumerate().map(|(number, id)| (id, number)).collect();
         let mut counted = Counted { heights: vec![0; self.ids.len()], twice: 0, blocks: 0 };
-        let (mut next, mut missing, mut news) = (first, self.ids.len(), Instant::now());
+        let (mut next, mut missing, mut news) = (first, taken, Instant::now());
         while missing > 0 && news.elapsed() < PATIENCE {
             go_on()?;
             if follower.newest().is_none_or(|newest| newest.height < next) {
@@ -225,7 +239,7 @@ impl Step<'_> {
                 let Some(number) = numbers.get(id) else { continue };
                 if counted.heights[*number] == 0 {
                     counted.heights[*number] = next;
-                    missing -= 1;
+                    missing = missing.saturating_sub(1);
                 } else {
                     counted.twice += 1;
                 }
