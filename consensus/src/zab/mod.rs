@@ -158,7 +158,7 @@ pub struct Zab {
     current: ZabEpoch,
     /// Durable.
     log: Log,
-    /// The latest epoch heard of in a refusal.
+    /// The latest epoch for which an attempt of this member was given up: heard of in a vote, a promise or a refusal.
     seen_epoch: ZabEpoch,
     role: Role,
     /// Everything up to here is committed, and in the log or below it.
