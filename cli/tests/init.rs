@@ -342,3 +342,42 @@ fn what_makes_no_network_is_refused_before_anything_is_written() {
     assert_eq!(home.run(&["init", "--json", "net"]).error_code(1), "exists");
     assert_eq!(std::fs::read(home.folder().join("net/node.key")).unwrap(), before);
 }
+
+/// The base fee falls with time, and blocks are made on demand: who could not pay it need not wait for somebody else.
+#[test]
+fn whoever_pays_too_little_for_a_busy_hour_is_served_in_a_quiet_one() {
+    let home = Home::new();
+    let first = support::ports();
+    home.run(&["wallet", "new", "--json", "alice"]).json();
+    let nodes = [0, 1, 2].map(|number| format!("n{number}=127.0.0.1:{}", first + number));
+    let nodes = nodes.iter().flat_map(|node| ["--node", node]);
+    let line = ["init", "--json", "net", "--ordering", "paxos", "--alloc", "alice=1000"];
+    home.run(&line.into_iter().chain(nodes).collect::<Vec<_>>()).json();
+    // One transfer a second is all that is meant to be done here.
+    for folder in ["net", "net/n0", "net/n1", "net/n2"] {
+        let path = home.folder().join(folder).join("genesis.json");
+        let genesis = std::fs::read_to_string(&path).unwrap();
+        let narrow =
+            genesis.replace("\"target_gas_per_second\": 50000000", "\"target_gas_per_second\": 21000");
+        assert_ne!(narrow, genesis);
+        std::fs::write(path, narrow).unwrap();
+    }
+    let _nodes = [0, 1, 2].map(|number| {
+        let rpc = format!("127.0.0.1:{}", first + 10 + number);
+        start_member(&home, &format!("net/n{number}"), &rpc, first + 20 + number)
+    });
+    let rpc = format!("http://127.0.0.1:{}", first + 10);
+    let status = ["chain", "status", "--json", "--rpc", &rpc];
+    until(&home, &status, |status| status["facts"]["votes"] == "true");
+    let fees = ["--yes", "--json", "--rpc", &rpc, "--from", "alice", "--tip", "1wei", "--max-fee"];
+    // INVALID takes all the gas that it is given.
+    let burn = ["contract", "deploy", "0xfe", "--force", "--again", "--gas-limit", "1000000"];
+    until(&home, &status, |status| {
+        home.run(&[&burn[..], &fees, &["9gwei"]].concat());
+        status["base_fee"].as_str().unwrap().parse::<u64>().unwrap() > 1_300_000_000
+    });
+    let bob = "0x305498f8e08BC65DBacb4514475E01AFbE03f575";
+    let pay = ["wallet", "send", "--to", bob, "1"];
+    let paid = home.run(&[&pay[..], &fees, &["1.1gwei"]].concat()).json();
+    assert_eq!(paid["status"], "settled", "{paid}");
+}

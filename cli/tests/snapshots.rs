@@ -124,3 +124,32 @@ fn a_member_without_its_blocks_joins_by_snapshot_and_says_what_it_does_not_have(
     net.agree(&[0, 1, 2, 3, 4]);
     assert_eq!(balance(&net, 3), balance(&net, 0));
 }
+
+#[test]
+fn members_that_only_crash_begin_at_a_snapshot_too() {
+    for ordering in ["paxos", "zab"] {
+        let (net, _) = Net::up(&["--ordering", ordering]);
+        for node in 0..3 {
+            net.json(&["testnet", "stop", &node.to_string()]);
+            set_small(&net, node);
+            net.json(&["testnet", "start", &node.to_string()]);
+        }
+        while net.head(0).0 < 10 {
+            net.pay(0);
+        }
+        net.until("a snapshot", || status(&net, 0)["snapshot_height"] == json!(8));
+        // What it voted it knows; what was decided it has lost.
+        net.json(&["testnet", "stop", "2"]);
+        lose(&net, 2, &["blocks", "index", "certificates"]);
+        net.json(&["testnet", "start", "2"]);
+        net.until("the snapshot at the third", || base(&net, 2).is_some_and(|base| base >= 8));
+        net.agree(&[0, 1, 2]);
+        assert_eq!(balance(&net, 2), balance(&net, 0), "{ordering}");
+        // It votes: of three, two decide.
+        net.json(&["testnet", "stop", "0"]);
+        net.pay(2);
+        net.json(&["testnet", "start", "0"]);
+        net.agree(&[0, 1, 2]);
+        assert_eq!(base(&net, 0), Some(0), "{ordering}: nobody else began anew");
+    }
+}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use alloy_primitives::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, select};
 use synod_consensus::Time;
-use synod_ledger::execution::intrinsic_gas;
+use synod_ledger::execution::{Rules, fees, intrinsic_gas};
 use synod_ledger::state::{StateRead, View};
 use synod_types::codec;
 use synod_types::transaction::TransactionError;
@@ -43,6 +43,8 @@ const BATCH_LIMIT: usize = 256 * 1024;
 const SUBMISSIONS: usize = 8_192;
 /// So many of them are taken at a time, with one sync.
 const GROUP: usize = 1_024;
+/// While nothing is submitted, it is looked so often whether the base fee has fallen.
+const LOOK: Duration = Duration::from_millis(200);
 /// Ordering hears again of what waits after so many bytes more.
 const NEWS_BYTES: usize = 64 * 1024;
 
@@ -101,7 +103,6 @@ struct Submission {
 struct Head {
     view: View,
     height: Height,
-    next_base_fee: u128,
 }
 
 /// What ordering knows of what waits.
@@ -118,6 +119,7 @@ pub(super) struct Door {
     pool: Mutex<Pool>,
     submissions: Sender<Submission>,
     head: Mutex<Head>,
+    rules: Rules,
     verifier: Verifier,
     outgoing: Sender<Bytes>,
     network: Network,
@@ -138,8 +140,6 @@ pub(super) struct Parts {
     pub(super) view: View,
     /// Its height.
     pub(super) height: Height,
-    /// The base fee of a block on it.
-    pub(super) next_base_fee: u128,
     /// Where batches go.
     pub(super) network: Network,
     /// Who must hear that transactions wait.
@@ -161,18 +161,16 @@ impl Door {
         let (outgoing, batches) = crossbeam_channel::bounded(OUTGOING);
         let (submissions, submitted) = crossbeam_channel::bounded(SUBMISSIONS);
         let genesis_hash = parts.genesis.hash();
-        let tip = Tip { height: parts.height, base_fee: parts.next_base_fee };
-        let rules = ChainRules::of(&parts.genesis, intrinsic_gas);
+        let rules = Rules::from(&parts.genesis);
+        let tip = Tip { height: parts.height, base_fee: base_fee(&rules, &parts.view, &parts.clock) };
+        let pool = Pool::new(PoolLimits::default(), ChainRules::of(&parts.genesis, intrinsic_gas), tip);
         let gossip = parts.network.clone();
         let stop = parts.stop.clone();
         let door = Arc::new(Self {
-            pool: Mutex::new(Pool::new(PoolLimits::default(), rules, tip)),
+            pool: Mutex::new(pool),
             submissions,
-            head: Mutex::new(Head {
-                view: parts.view,
-                height: parts.height,
-                next_base_fee: parts.next_base_fee,
-            }),
+            head: Mutex::new(Head { view: parts.view, height: parts.height }),
+            rules,
             verifier: Verifier::start(parts.threads, parts.genesis.chain_id, genesis_hash)?,
             outgoing,
             network: parts.network,
@@ -227,10 +225,24 @@ impl Door {
             let first = select! {
                 recv(submitted) -> one => one,
                 recv(self.stop.signal()) -> _ => return,
+                default(LOOK) => {
+                    self.look_at_the_fee();
+                    continue;
+                }
             };
             let Ok(first) = first else { return };
             let group = std::iter::once(first).chain(submitted.try_iter().take(GROUP - 1)).collect();
             self.take_group(group, &mut log);
+            self.look_at_the_fee();
+        }
+    }
+
+    /// The base fee falls with time: ordering hears of what could not pay it before, though nothing comes and no block
+    /// is made.
+    fn look_at_the_fee(&self) {
+        let mut told = self.told();
+        if !told.waits && self.pool().base_fee() != self.base_fee() {
+            self.tell(&mut told);
         }
     }
 
@@ -330,9 +342,10 @@ impl Door {
     }
 
     fn demand(&self) -> Demand {
-        let pool = self.pool();
+        let mut pool = self.pool();
+        pool.ask(self.base_fee(), self.clock.wall());
         let bytes = pool.bytes().saturating_sub(self.offers().bytes()) as u64;
-        let oldest = pool.oldest_executable(self.head().next_base_fee);
+        let oldest = pool.oldest_executable();
         let age = oldest.map(|since| self.clock.wall().0.saturating_sub(since.0));
         let now = self.clock.now();
         let since = age.map(|age_ms| Time(now.0.saturating_sub(age_ms.saturating_mul(1_000))));
@@ -384,16 +397,14 @@ impl Door {
         &self,
         view: &View,
         height: Height,
-        next_base_fee: u128,
         included: &[(Address, TransactionId)],
         reverted: Vec<VerifiedTransaction>,
         changed: Changed<'_>,
     ) -> ResetReport {
         let mut pool = self.pool();
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) =
-            Head { view: view.clone(), height, next_base_fee };
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Head { view: view.clone(), height };
         let report = pool.reset(NewTip {
-            tip: Tip { height, base_fee: next_base_fee },
+            tip: Tip { height, base_fee: self.base_fee() },
             view: &TipAccounts(view),
             changed,
             included,
@@ -411,10 +422,14 @@ impl Door {
         report
     }
 
-    /// The base fee that the pool expects of the next block, and the height that it stands on.
+    /// The base fee of a block that would come now, and the height that it stands on.
     pub(super) fn expectation(&self) -> (Height, u128) {
         let head = self.head();
-        (head.height, head.next_base_fee)
+        (head.height, base_fee(&self.rules, &head.view, &self.clock))
+    }
+
+    fn base_fee(&self) -> u128 {
+        self.expectation().1
     }
 
     fn take_batch(self: &Arc<Self>, id: GossipId, from: PeerName, data: &[u8]) -> Result<(), Verdict> {
@@ -490,6 +505,11 @@ impl TransactionDoor for Arc<Door> {
             self.network.demote(from, Demerit::Invalid);
         }
     }
+}
+
+/// What a block on this state would ask now.
+fn base_fee(rules: &Rules, view: &View, clock: &Clock) -> u128 {
+    fees::base_fee_at(rules, clock.wall(), &view.system())
 }
 
 fn read_batch(batch: &[Bytes]) -> Result<Vec<Transaction>, Verdict> {

@@ -270,13 +270,11 @@ impl Node {
         let (log, recovered) =
             PoolLog::open(&config.folder.join("pool.log"), genesis.hash(), config.storage.sync)?;
         let head = stores.ledger.head();
-        let next_base_fee = stores.ledger.base_fee_at(clock.wall().max(head.time()));
         let (door, door_threads) = Door::open(door::Parts {
             genesis: genesis.clone(),
             log,
             view: head.view.clone(),
             height: head.height(),
-            next_base_fee,
             network: network.clone(),
             ordering: lane.demand(),
             clock,

@@ -18,6 +18,7 @@
 
 mod admission;
 mod eviction;
+mod fees;
 pub mod journal;
 mod limits;
 mod listing;
@@ -46,6 +47,7 @@ pub use verify::Verdicts;
 pub use waiting::Waiting;
 
 use eviction::Tail;
+use fees::BaseFee;
 use queue::{Entry, Queue};
 use replaced::Replaced;
 
@@ -104,7 +106,9 @@ pub enum Insertion {
 pub struct Pool {
     limits: PoolLimits,
     rules: ChainRules,
-    tip: Tip,
+    /// The tip's.
+    height: Height,
+    base_fee: BaseFee,
     queues: BTreeMap<Address, Queue>,
     ids: BTreeMap<TransactionId, (Address, u64)>,
     /// Senders by their turn.
@@ -127,7 +131,8 @@ impl Pool {
         Self {
             limits,
             rules,
-            tip,
+            height: tip.height,
+            base_fee: BaseFee::new(tip.base_fee),
             queues: BTreeMap::new(),
             ids: BTreeMap::new(),
             line: BTreeMap::new(),
@@ -218,8 +223,18 @@ impl Pool {
         }
     }
 
+    /// The base fee that is expected of the next block, wei for each gas.
+    pub fn base_fee(&self) -> u128 {
+        self.base_fee.now()
+    }
+
+    /// So much is asked from `now` on: it falls while there are no blocks.
+    pub fn ask(&mut self, base_fee: u128, now: UnixMillis) {
+        self.base_fee.set(base_fee, now);
+    }
+
     fn next_height(&self) -> Height {
-        Height(self.tip.height.0.saturating_add(1))
+        Height(self.height.0.saturating_add(1))
     }
 }
 

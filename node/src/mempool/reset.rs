@@ -54,7 +54,8 @@ impl Pool {
     /// Brings the pool to a new tip. The result depends only on the tip and on what the pool held.
     pub fn reset<V: AccountView>(&mut self, new: NewTip<'_, V>) -> ResetReport {
         let mut report = ResetReport::default();
-        self.tip = new.tip;
+        self.height = new.tip.height;
+        self.ask(new.tip.base_fee, new.now);
         let included: BTreeSet<TransactionId> = new.included.iter().map(|(_, id)| *id).collect();
         let mut rivals = Rivals::of(new.included);
         self.expire(&mut report);

@@ -38,10 +38,13 @@ impl Pool {
         selected
     }
 
-    /// Since when the oldest transaction waits that a block could take at this base fee.
-    pub fn oldest_executable(&self, base_fee: u128) -> Option<UnixMillis> {
+    /// Since when a block could take a transaction that waits: it is here, and the base fee is not above what it pays.
+    pub fn oldest_executable(&self) -> Option<UnixMillis> {
         let first = self.queues.values().filter_map(|queue| queue.executable().next());
-        first.filter(|entry| entry.transaction.native().max_fee >= base_fee).map(|entry| entry.received).min()
+        let since = |entry: &Entry| {
+            Some(self.base_fee.paid_since(entry.transaction.native().max_fee)?.max(entry.received))
+        };
+        first.filter_map(since).min()
     }
 }
 

@@ -57,8 +57,8 @@ impl Pool {
                 return Some(Waiting::Gap { missing: expected });
             } else if needed > balance {
                 Some(Waiting::Funds { needed, balance })
-            } else if max_fee < self.tip.base_fee {
-                Some(Waiting::BaseFee { base_fee: self.tip.base_fee, max_fee })
+            } else if max_fee < self.base_fee() {
+                Some(Waiting::BaseFee { base_fee: self.base_fee(), max_fee })
             } else {
                 None
             };

@@ -399,8 +399,10 @@ impl<R: Kept> Node for MemberNode<R> {
 
     fn waiting(&mut self) -> Waiting {
         let ledger = &self.below.running().ledger;
-        let base_fee = ledger.base_fee_at(ledger.head().time());
-        let Some(since) = self.below.pool.oldest_executable(base_fee) else {
+        let time = ledger.head().time();
+        let base_fee = ledger.base_fee_at(time);
+        self.below.pool.ask(base_fee, time);
+        let Some(since) = self.below.pool.oldest_executable() else {
             return Waiting { oldest_since: None, bytes: 0 };
         };
         let free = self.below.pool.bytes().saturating_sub(self.offers.bytes());

@@ -215,12 +215,11 @@ where
         written: Written,
     ) {
         let head = self.ledger.head();
-        let next_base_fee = self.ledger.base_fee_at(self.clock.wall().max(head.time()));
         let changed = match &written {
             Written::These(accounts) => Changed::Accounts(accounts),
             Written::Unknown => Changed::Unknown,
         };
-        self.door.reset(&head.view, head.height(), next_base_fee, included, reverted, changed);
+        self.door.reset(&head.view, head.height(), included, reverted, changed);
         self.chain.publish();
         if self.ledger.rules().ordering.has_committee() {
             // What waits still, and what no longer does: a committee's timers go by it.

@@ -105,7 +105,12 @@ impl Connection {
 }
 
 fn silent(url: &Url, error: &std::io::Error) -> Failure {
-    let message = format!("the node at {url} does not answer: {error}");
+    let message = match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            format!("the node at {url} did not answer within {} s", PATIENCE.as_secs())
+        }
+        _ => format!("the node at {url} does not answer: {error}"),
+    };
     Failure::new(Exit::Unreachable, "node_unreachable", message)
 }
 
