@@ -56,8 +56,13 @@ impl Proposing {
 
     /// Slots up to here were filled by blocks from elsewhere.
     pub(crate) fn skipped(&mut self, slot: Slot) -> Vec<B256> {
-        let later = self.own.split_off(&Slot(slot.0 + 1));
-        std::mem::replace(&mut self.own, later).into_values().collect()
+        self.retain(|own, _| own > slot)
+    }
+
+    /// Gives up what is not kept.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(Slot, B256) -> bool) -> Vec<B256> {
+        let lost = self.own.extract_if(.., |slot, digest| !is_kept(*slot, *digest));
+        lost.map(|(_, digest)| digest).collect()
     }
 
     /// The slot is executed; whether a payload of ours was lost at it.

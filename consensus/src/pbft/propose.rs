@@ -75,21 +75,13 @@ impl Pbft {
     /// Gives up what this member proposed and the view does not carry over.
     pub(super) fn abandon_proposals(&mut self, cx: &mut Cx<'_>) {
         let (slots, view, low) = (&self.slots, self.view, self.certified());
-        let is_lost = |slot: &Slot, digest: B256| {
-            let state = slots.get(slot);
+        let is_kept = |slot: Slot, digest: B256| {
+            let state = slots.get(&slot);
             let decided = state.and_then(|state| state.decision.as_ref()).map(|known| known.choice.digest);
             let carried = state.and_then(|state| state.in_view(view)).map(|vote| vote.choice.digest);
-            *slot > low && decided.or(carried) != Some(Some(digest))
+            slot <= low || decided.or(carried) == Some(Some(digest))
         };
-        let lost: Vec<(Slot, B256)> = self
-            .proposing
-            .own
-            .iter()
-            .filter(|(slot, digest)| is_lost(slot, **digest))
-            .map(|(slot, digest)| (*slot, *digest))
-            .collect();
-        for (slot, digest) in lost {
-            self.proposing.own.remove(&slot);
+        for digest in self.proposing.retain(is_kept) {
             cx.tell(Event::Abandoned { digest });
         }
     }

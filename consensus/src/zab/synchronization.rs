@@ -175,6 +175,7 @@ impl Zab {
                 self.log_entry(entry, cx);
             }
         }
+        self.abandon_proposals(cx);
         let is_whole = self.log.has(end) || end.slot <= self.log.base().slot;
         assert!(is_whole, "the epoch is written after the history: {end} is missing");
         if self.current != epoch || was_beyond_log || mutant!("zab-4643-epoch-before-log") {
@@ -200,6 +201,20 @@ impl Zab {
         self.log.truncate(to.slot);
         if !mutant!("zab-8-forget-truncation") {
             self.persist(Record::Truncated(to.slot), cx);
+        }
+    }
+
+    /// What this member proposed as a leader, and its log holds no longer, is free again: nobody may ever propose for
+    /// those slots, and a pool that takes it to be on its way would never offer it again.
+    fn abandon_proposals(&mut self, cx: &mut Cx<'_>) {
+        if mutant!("zab-8-cut-off-and-not-free") {
+            return;
+        }
+        let (log, base) = (&self.log, self.log.base().slot);
+        let is_kept =
+            |slot, digest| slot <= base || log.get(slot).is_some_and(|entry| entry.digest == digest);
+        for digest in self.proposing.retain(is_kept) {
+            cx.tell(Event::Abandoned { digest });
         }
     }
 

@@ -265,6 +265,19 @@ pub(crate) fn what_ends_early_doubles_nothing() -> bool {
     follows && stage.fact("phase") == "election"
 }
 
+/// A leader proposes and is heard by nobody; the next leader's history does not have it (seed 70006848 of three).
+pub(crate) fn what_is_cut_off_is_free_again() -> bool {
+    let mut stage = Stage::new(1);
+    let epoch = stage.lead(&[0]);
+    let payload = body("one");
+    stage.offer(&payload);
+    let is_logged = stage.last() == point(epoch.0, 1, 1);
+    stage.pass_ms(60_000);
+    stage.take(2, epoch.0 + 1, Basis::Trunc(Point::default()), Vec::new());
+    let free = Event::Abandoned { digest: payload.digest() };
+    is_logged && stage.last() == Point::default() && stage.told.contains(&free)
+}
+
 /// One of five gathers promises for an epoch; the one it still needs has promised itself to a later one and looks.
 pub(crate) fn an_outdated_epoch_is_given_up() -> bool {
     let mut stage = Stage::of(5, 3, Limits::default());

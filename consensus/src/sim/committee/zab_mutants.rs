@@ -161,6 +161,12 @@ pub const MUTANTS: &[Mutant] = &[
         an_outdated_epoch_is_given_up
     ),
     drilled!(
+        "zab-8-cut-off-and-not-free",
+        "a payload of ours that is cut off the log counts as on its way for ever",
+        "GEN-8",
+        what_is_cut_off_is_free_again
+    ),
+    drilled!(
         "zab-past-the-end",
         "slots after the epoch's last are executed",
         "MPX-10",
