@@ -281,7 +281,7 @@ where
         if let Some(listed) = pool.find(id) {
             answer.status = TransactionStatus::Pending;
             answer.transaction = Some(views::transaction(listed.transaction.transaction(), id));
-            answer.reason = pool.waiting(id).map(|waiting| waiting.to_string());
+            answer.reason = pool.waiting(id, self.door.base_fee()).map(|waiting| waiting.to_string());
         } else {
             answer.replaced_by = pool.replaced_by(id);
             if let Some(kept) = self.kept_from() {
@@ -362,9 +362,9 @@ where
 
     fn pool(&self, sender: Option<Address>) -> Result<PoolView, Refusal> {
         let pool = self.door.pool();
-        let now = self.clock.wall();
+        let (now, base_fee) = (self.clock.wall(), self.door.base_fee());
         let entry = |listed: Listed<'_>| PoolEntry {
-            reason: pool.waiting(listed.transaction.id()).map(|waiting| waiting.to_string()),
+            reason: pool.waiting(listed.transaction.id(), base_fee).map(|waiting| waiting.to_string()),
             ..views::pool_entry(&listed, now)
         };
         let total = sender.map_or(pool.len(), |sender| pool.of_sender(sender).count());
@@ -450,7 +450,7 @@ where
                 height: None,
                 depth: None,
                 replaced: submitted.replaced,
-                reason: self.door.pool().waiting(submitted.id).map(|waiting| waiting.to_string()),
+                reason: self.door.waiting(submitted.id).map(|waiting| waiting.to_string()),
             }),
             Err(refused) => self.resubmitted(refused),
         }

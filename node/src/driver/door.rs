@@ -26,7 +26,7 @@ use crate::mempool::journal::PoolLog;
 use crate::mempool::verify::{Busy, Verdicts, Verifier};
 use crate::mempool::{
     AccountState, AccountView, BlockRoom, ChainRules, Changed, Insertion, NewTip, Offers, Origin, Pool,
-    PoolLimits, Rejection, ResetReport, Tip,
+    PoolLimits, Rejection, ResetReport, Tip, Waiting,
 };
 use crate::network::{Demerit, GossipId, Network, PeerName, Topic, Verdict};
 
@@ -99,7 +99,6 @@ struct Submission {
 }
 
 /// The chain's end as the pool last heard of it.
-#[derive(Clone)]
 struct Head {
     view: View,
     height: Height,
@@ -200,8 +199,8 @@ impl Door {
         &self.verifier
     }
 
-    fn head(&self) -> Head {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn head(&self) -> MutexGuard<'_, Head> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a client's transaction: checked, in the pool, journalled. Submitting again what waits already changes
@@ -282,13 +281,13 @@ impl Door {
     fn insert_all(&self, verdicts: Verdicts, origin: Origin) -> Vec<Inserted> {
         let (now, mut pool) = (self.clock.wall(), self.pool());
         // Read under the pool's lock, so that the pool and the view are of one tip.
-        let head = self.head();
+        let view = self.head().view.clone();
         let (before, mut is_news) = (pool.bytes(), false);
         let inserted = verdicts.into_iter().map(|verdict| {
             let verified = verdict.map_err(Refused::Invalid)?;
             let id = verified.id();
             let inserted = pool
-                .insert(verified.clone(), origin, now, &TipAccounts(&head.view))
+                .insert(verified.clone(), origin, now, &TipAccounts(&view))
                 .map_err(|rejection| Refused::Pool { id, rejection: Box::new(rejection) })?;
             is_news |= matches!(inserted, Insertion::Added { .. });
             Ok((verified, inserted))
@@ -402,7 +401,7 @@ impl Door {
         changed: Changed<'_>,
     ) -> ResetReport {
         let mut pool = self.pool();
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Head { view: view.clone(), height };
+        *self.head() = Head { view: view.clone(), height };
         let report = pool.reset(NewTip {
             tip: Tip { height, base_fee: self.base_fee() },
             view: &TipAccounts(view),
@@ -428,8 +427,15 @@ impl Door {
         (head.height, base_fee(&self.rules, &head.view, &self.clock))
     }
 
-    fn base_fee(&self) -> u128 {
+    /// The base fee of a block that would come now, wei for each gas.
+    pub(super) fn base_fee(&self) -> u128 {
         self.expectation().1
+    }
+
+    /// Why a transaction that was submitted is not in a block yet.
+    pub(super) fn waiting(&self, id: TransactionId) -> Option<Waiting> {
+        let pool = self.pool();
+        pool.waiting(id, self.base_fee())
     }
 
     fn take_batch(self: &Arc<Self>, id: GossipId, from: PeerName, data: &[u8]) -> Result<(), Verdict> {

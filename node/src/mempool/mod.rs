@@ -223,7 +223,7 @@ impl Pool {
         }
     }
 
-    /// The base fee that is expected of the next block, wei for each gas.
+    /// The base fee of the next block as the pool heard of it last, wei for each gas.
     pub fn base_fee(&self) -> u128 {
         self.base_fee.now()
     }

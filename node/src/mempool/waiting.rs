@@ -43,8 +43,8 @@ pub enum Waiting {
 }
 
 impl Pool {
-    /// Why a transaction in the pool is not in a block yet.
-    pub fn waiting(&self, id: TransactionId) -> Option<Waiting> {
+    /// Why a transaction in the pool is not in a block yet, if the next one asks `base_fee`, wei for each gas.
+    pub fn waiting(&self, id: TransactionId, base_fee: u128) -> Option<Waiting> {
         let (sender, wanted) = self.ids.get(&id)?;
         let queue = self.queues.get(sender)?;
         let mut needed = U256::ZERO;
@@ -57,8 +57,8 @@ impl Pool {
                 return Some(Waiting::Gap { missing: expected });
             } else if needed > balance {
                 Some(Waiting::Funds { needed, balance })
-            } else if max_fee < self.base_fee() {
-                Some(Waiting::BaseFee { base_fee: self.base_fee(), max_fee })
+            } else if max_fee < base_fee {
+                Some(Waiting::BaseFee { base_fee, max_fee })
             } else {
                 None
             };

@@ -1,6 +1,6 @@
 //! What senders see.
 
-use synod_types::{Height, TransactionId, U256, VerifiedTransaction};
+use synod_types::{Height, TransactionId, U256, UnixMillis, VerifiedTransaction};
 
 use super::fixture::{Accounts, FLOOR, GENESIS, NOW, ROOM, TIP, Terms, address, pool, verified};
 use crate::mempool::journal::PoolLog;
@@ -223,13 +223,53 @@ fn each_waiting_transaction_says_why() {
     accounts.set(3, 0, 7);
     step(&mut pool, &accounts, &[]);
     let low = Waiting::BaseFee { base_fee: 50, max_fee: 49 };
-    assert_eq!(pool.waiting(turn), Some(Waiting::Turn));
-    assert_eq!(pool.waiting(cheap), Some(low.clone()));
-    assert_eq!(pool.waiting(behind), Some(Waiting::Behind { nonce: 1, reason: Box::new(low) }));
-    assert_eq!(pool.waiting(gap), Some(Waiting::Gap { missing: 0 }));
+    assert_eq!(pool.waiting(turn, 50), Some(Waiting::Turn));
+    assert_eq!(pool.waiting(cheap, 50), Some(low.clone()));
+    assert_eq!(pool.waiting(behind, 50), Some(Waiting::Behind { nonce: 1, reason: Box::new(low) }));
+    assert_eq!(pool.waiting(gap, 50), Some(Waiting::Gap { missing: 0 }));
     let (needed, balance) = (U256::from(100 * 21_000 + 5), U256::from(7));
-    assert_eq!(pool.waiting(poor), Some(Waiting::Funds { needed, balance }));
-    assert_eq!(pool.waiting(TransactionId::default()), None);
+    assert_eq!(pool.waiting(poor, 50), Some(Waiting::Funds { needed, balance }));
+    assert_eq!(pool.waiting(TransactionId::default(), 50), None);
+    // A lower base fee is in nobody's way, whatever the pool heard last.
+    assert_eq!([turn, cheap, behind].map(|id| pool.waiting(id, 49)), [(); 3].map(|()| Some(Waiting::Turn)));
+}
+
+#[test]
+fn a_transaction_waits_since_it_came_or_since_the_fee_fell_to_what_it_pays() {
+    let (mut pool, mut accounts) = (pool(PoolLimits::default()), Accounts::rich());
+    let later = |seconds: u64| UnixMillis(NOW.0 + 1_000 * seconds);
+    let came = |pool: &mut Pool, sender, max_fee, at| {
+        let one = verified(&Terms { sender, max_fee, ..Terms::default() });
+        let id = one.id();
+        pool.insert(one, Origin::Network, later(at), &accounts).unwrap();
+        id
+    };
+    // It came at 1 and could not pay until 5.
+    came(&mut pool, 1, 45, 1);
+    assert_eq!(pool.oldest_executable(), None);
+    pool.ask(46, later(4));
+    assert_eq!(pool.oldest_executable(), None);
+    pool.ask(45, later(5));
+    assert_eq!(pool.oldest_executable(), Some(later(5)));
+    // What came after that fall and pays as much does not wait longer, what could pay since it came does.
+    came(&mut pool, 2, 45, 7);
+    assert_eq!(pool.oldest_executable(), Some(later(5)));
+    let first = came(&mut pool, 3, 100, 3);
+    assert_eq!(pool.oldest_executable(), Some(later(3)));
+    // The fee rises above the two, and falls below them again.
+    pool.ask(60, later(8));
+    pool.ask(40, later(9));
+    assert_eq!(pool.oldest_executable(), Some(later(3)));
+    accounts.set(3, 1, u128::MAX);
+    pool.reset(NewTip {
+        tip: Tip { base_fee: 40, ..TIP },
+        view: &accounts,
+        changed: Changed::Unknown,
+        included: &[(address(3), first)],
+        reverted: Vec::new(),
+        now: later(10),
+    });
+    assert_eq!(pool.oldest_executable(), Some(later(9)));
 }
 
 #[test]
@@ -278,7 +318,7 @@ fn pow_9_what_a_reverted_payment_funded_returns_and_waits_for_it() {
     });
     assert_eq!(report.returned, [payment.id(), spending.id()]);
     assert_eq!(ids(&pool.select(ROOM, 50)), [payment.id()]);
-    assert!(matches!(pool.waiting(spending.id()), Some(Waiting::Funds { .. })));
+    assert!(matches!(pool.waiting(spending.id(), TIP.base_fee), Some(Waiting::Funds { .. })));
     accounts.set(1, 0, 1 << 40);
     accounts.set(2, 1, u128::MAX);
     let report = step(&mut pool, &accounts, std::slice::from_ref(&payment));

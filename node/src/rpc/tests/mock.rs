@@ -230,7 +230,7 @@ impl Backend for Mock {
             depth: None,
             work_on_top: None,
             settled: false,
-            reason: pool.waiting(id).map(|waiting| waiting.to_string()),
+            reason: pool.waiting(id, pool.base_fee()).map(|waiting| waiting.to_string()),
             replaced_by: pool.replaced_by(id),
             tip_height: self.tips.borrow().head.height,
         })
@@ -368,7 +368,7 @@ impl Backend for Mock {
             Insertion::Added { replaced, .. } => replaced,
             Insertion::Known { .. } => None,
         };
-        let reason = pool.waiting(id).map(|waiting| waiting.to_string());
+        let reason = pool.waiting(id, pool.base_fee()).map(|waiting| waiting.to_string());
         Ok(SubmitView { id, outcome: SubmitOutcome::Pending, height: None, depth: None, replaced, reason })
     }
 
