@@ -362,6 +362,62 @@ async fn a_proxy_between_two_nodes_can_part_them_and_they_heal() {
     }
 }
 
+/// Both speak again and again until each has heard so many words; how often each lost the other meanwhile.
+async fn talk(nodes: &mut [Node; 2], words: usize) -> [usize; 2] {
+    let names = [nodes[1].network.name(), nodes[0].network.name()];
+    let (mut lost, mut heard) = ([0; 2], [0; 2]);
+    let mut ticks = tokio::time::interval(Duration::from_millis(2));
+    while heard.iter().any(|heard| *heard < words) {
+        let [one, two] = &mut *nodes;
+        let (at, event) = tokio::select! {
+            event = one.event() => (0, event),
+            event = two.event() => (1, event),
+            _ = ticks.tick() => {
+                for (node, name) in nodes.iter().zip(names) {
+                    node.network.send(name, Class::Vote, Bytes::from_static(b"word"));
+                }
+                continue;
+            }
+        };
+        match event {
+            NetworkEvent::Message { .. } => heard[at] += 1,
+            NetworkEvent::Disconnected { .. } => lost[at] += 1,
+            _ => {}
+        }
+    }
+    lost
+}
+
+/// Gossip tells a peer what it subscribes to once, not once for each connection: of two connections neither may go before
+/// both sides have the other, or one of them waits in vain for what was said, and then gives the peer up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_that_dial_each_other_neither_waits_in_vain_for_gossip() {
+    let rounds = std::env::var("SYNOD_DIALS").map_or(8, |rounds| rounds.parse().unwrap());
+    for round in 0..rounds {
+        let sockets = [unused().unwrap(), unused().unwrap()];
+        let (mut nodes, mut wires) = (Vec::new(), Vec::new());
+        for (here, seed) in [1_u8, 2].into_iter().enumerate() {
+            let (socket, wire) = proxy(sockets[1 - here]).await;
+            wire.send_replace(Wire::Stalled);
+            let name = NetworkKey::from_bytes([3 - seed; 32]).name();
+            let config = configuration(seed, vec![PeerAddress { name, socket }]);
+            nodes.push(launch(NetworkConfig { listen: vec![sockets[here]], ..config }).await);
+            wires.push(wire);
+        }
+        // Both are being dialled, and neither knows.
+        while wires.iter().any(|wire| wire.receiver_count() < 2) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for wire in &wires {
+            wire.send_replace(Wire::Open);
+        }
+        let (begun, mut nodes) = (Instant::now(), <[Node; 2]>::try_from(nodes).ok().unwrap());
+        let lost = talk(&mut nodes, 20).await;
+        println!("round {round}: {:?}, lost {lost:?}", begun.elapsed());
+        assert!(lost.iter().all(|lost| *lost <= 1), "only the connection that does not stay is lost: {lost:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_graceful_shutdown_sends_what_is_queued_and_frees_the_port() {
     let mut nodes = mesh(2).await;

@@ -27,7 +27,7 @@ impl Driver {
         let outbound = endpoint.is_dialer();
         let connection = Connection { id, outbound, address, since: Instant::now() };
         for closing in self.peers.connected(self.local, peer, connection) {
-            tracing::debug!(%peer, "two connections to one peer; closing one");
+            tracing::debug!(%peer, "a peer came back before its old connection was known to be dead");
             self.swarm.close_connection(closing);
         }
     }
@@ -46,9 +46,7 @@ impl Driver {
     pub(super) fn start_session(&mut self, name: PeerName, id: ConnectionId, stream: Stream) {
         let Some(peer) = self.peers.find(&name) else { return };
         // A stream of a connection that lost against another one is not worth a hello.
-        let Some(connection) = peer.connection().copied().filter(|connection| connection.id == id) else {
-            return;
-        };
+        let Some(connection) = peer.connection.filter(|connection| connection.id == id) else { return };
         peer.end_session();
         let ((cancel, cancelled), (over, is_over)) = (oneshot::channel(), oneshot::channel());
         let running = Running { connection: id, cancel: Some(cancel), draining: false, over: is_over };
@@ -72,10 +70,14 @@ impl Driver {
 
     pub(super) fn on_session_end(&mut self, (name, id, end): Ended) {
         tracing::debug!(peer = %name, %end, "a session ended");
-        if let Some(peer) = self.peers.find(&name) {
+        let peer = self.peers.find(&name);
+        let is_leaving = peer.is_some_and(|peer| {
             peer.running.take_if(|running| running.connection == id);
+            peer.is_leaving(id)
+        });
+        if !is_leaving {
+            self.swarm.close_connection(id);
         }
-        self.swarm.close_connection(id);
         match &end {
             End::Hello(
                 error @ (HelloError::Genesis { .. } | HelloError::Version { .. } | HelloError::Malformed),
@@ -115,7 +117,7 @@ impl Driver {
             gossip.set_application_score(&id, peer.standing);
             let score = gossip.peer_score(&id).unwrap_or(peer.standing);
             peer.link.mark(peer.standing, score);
-            if score <= OUT && !peer.connections.is_empty() {
+            if score <= OUT && peer.connection.is_some() {
                 out.push((*name, score));
             }
             if peer.link.is_up() {
@@ -127,11 +129,14 @@ impl Driver {
                     now.saturating_duration_since(connection.since) > self.clocks.hello
                         && Some(connection.id) != greeting
                 };
-                silent.extend(peer.connections.iter().filter(late).map(|connection| (*name, connection.id)));
+                silent.extend(peer.connection.iter().filter(late).map(|connection| (*name, connection.id)));
             }
         }
         for name in greeted {
             self.peers.greeted(&name);
+        }
+        for connection in self.peers.take_leaving(now) {
+            self.swarm.close_connection(connection);
         }
         for (name, score) in out {
             self.expel(name, "score", &format_args!("its score fell to {score:.0}"));
@@ -159,7 +164,7 @@ impl Driver {
         let Some(peer) = self.peers.find(&name) else { return };
         let before = peer.standing;
         peer.standing = (before - points).max(OUT);
-        let (after, connected) = (peer.standing, !peer.connections.is_empty());
+        let (after, connected) = (peer.standing, peer.connection.is_some());
         self.swarm.behaviour_mut().gossip.gossip.set_application_score(&name.peer_id(), after);
         if after <= OUT && before > OUT && connected {
             self.expel(name, reason, &"its standing is used up");

@@ -174,7 +174,7 @@ impl Driver {
 
     fn open(&mut self, peer: PeerName, waiter: Waiter) {
         let row = self.peers.find(&peer).filter(|row| row.link.is_up());
-        if let Some(connection) = row.and_then(|row| row.connection().copied()) {
+        if let Some(connection) = row.and_then(|row| row.connection) {
             self.swarm.behaviour_mut().streams.open(peer.peer_id(), connection.id, waiter);
         }
     }
@@ -189,7 +189,9 @@ impl Driver {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 if let Some(peer) = PeerName::of(&peer_id) {
                     tracing::debug!(%peer, ?cause, "a connection closed");
-                    self.peers.disconnected(&peer, connection_id);
+                    for closing in self.peers.disconnected(&peer, connection_id) {
+                        self.swarm.close_connection(closing);
+                    }
                 }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer_id), error, .. } => {

@@ -5,6 +5,10 @@
 //! configured sockets are dialled: what a peer says about its own addresses is never even asked, so a proxy
 //! between two nodes stays between
 //! them. When two connections to one peer exist, [`survivor`] names the one that stays, the same on both sides.
+//!
+//! Gossip tells a peer what it subscribes to once, over its first connection. So the one that does not stay is left
+//! open until the other side surely has the one that does: to a side that loses its first connection before it has the
+//! second, the second is a first, over which nobody says anything again.
 
 use super::config::{Clocks, NetworkLimits, REDIAL_RESERVED};
 use super::link::{Link, Links};
@@ -26,6 +30,9 @@ pub(super) struct Connection {
     pub(super) address: SocketAddr,
     pub(super) since: Instant,
 }
+
+/// How long a connection that does not stay is left open, without a session.
+const LINGERING: Duration = Duration::from_secs(1);
 
 /// A session under way.
 pub(super) struct Running {
@@ -53,7 +60,10 @@ pub(super) struct Dialling {
 /// One row of the table.
 pub(super) struct Peer {
     pub(super) link: Arc<Link>,
-    pub(super) connections: Vec<Connection>,
+    /// The one that stays, if there is any.
+    pub(super) connection: Option<Connection>,
+    /// Those that do not, and since when.
+    leaving: Vec<(ConnectionId, Instant)>,
     pub(super) running: Option<Running>,
     pub(super) dialling: Option<Dialling>,
     pub(super) standing: f64,
@@ -108,7 +118,7 @@ impl Peers {
         self.rows.entry(name).or_insert_with(|| {
             let link = Arc::new(Link::new(name, trusted, &self.limits, &self.crowd));
             self.links.insert(Arc::clone(&link));
-            Peer { link, connections: Vec::new(), running: None, dialling: None, standing: 0.0 }
+            Peer { link, connection: None, leaving: Vec::new(), running: None, dialling: None, standing: 0.0 }
         })
     }
 
@@ -134,27 +144,49 @@ impl Peers {
         if let Some(dialling) = &mut peer.dialling {
             dialling.due = None;
         }
-        let mut closing = Vec::new();
-        let new_stays =
-            peer.connections.iter().all(|old| survivor(local, name, old, &new, window) == Survivor::New);
-        if new_stays {
-            closing.extend(peer.connections.drain(..).map(|old| old.id));
-            peer.connections.push(new);
-        } else {
-            closing.push(new.id);
+        let Some(old) = peer.connection else {
+            peer.connection = Some(new);
+            return Vec::new();
+        };
+        match survivor(local, name, &old, &new, window) {
+            Some(staying) => {
+                let going = if staying == old.id { new.id } else { old.id };
+                peer.leaving.push((going, new.since));
+                peer.connection = Some(if staying == old.id { old } else { new });
+                Vec::new()
+            }
+            None => {
+                peer.connection = None;
+                let leaving = peer.leaving.drain(..).map(|(id, _)| id);
+                leaving.chain([old.id, new.id]).collect()
+            }
         }
-        closing
     }
 
-    /// Notes that a connection is gone. When it was the last, the peer will be dialled again, or its row goes.
-    pub(super) fn disconnected(&mut self, name: &PeerName, id: ConnectionId) {
+    /// Notes that a connection is gone. When it was the one that stays, the peer will be dialled again, or its row goes;
+    /// returns those that must be closed then.
+    pub(super) fn disconnected(&mut self, name: &PeerName, id: ConnectionId) -> Vec<ConnectionId> {
+        let mut closing = Vec::new();
         if let Some(peer) = self.rows.get_mut(name) {
-            peer.connections.retain(|connection| connection.id != id);
+            peer.leaving.retain(|(leaving, _)| *leaving != id);
+            if peer.connection.take_if(|connection| connection.id == id).is_some() {
+                closing.extend(peer.leaving.drain(..).map(|(id, _)| id));
+            }
             if let Some(running) = peer.running.as_mut().filter(|running| running.connection == id) {
                 running.draining = true;
             }
         }
         self.settle(name);
+        closing
+    }
+
+    /// Takes the connections that have been left open for long enough.
+    pub(super) fn take_leaving(&mut self, now: Instant) -> Vec<ConnectionId> {
+        let is_over = |(_, since): &mut (ConnectionId, Instant)| {
+            now.saturating_duration_since(*since) >= LINGERING
+        };
+        let leaving = self.rows.values_mut().flat_map(|peer| peer.leaving.extract_if(.., is_over));
+        leaving.map(|(id, _)| id).collect()
     }
 
     /// Notes that a dial failed.
@@ -165,7 +197,7 @@ impl Peers {
     /// A peer without a connection is scheduled or, if nobody configured it and its session is over, forgotten.
     pub(super) fn settle(&mut self, name: &PeerName) {
         let Some(peer) = self.rows.get_mut(name) else { return };
-        if !peer.connections.is_empty() {
+        if peer.connection.is_some() {
             return;
         }
         peer.link.unsubscribe();
@@ -207,7 +239,7 @@ impl Peers {
             let Some(dialling) = &mut peer.dialling else { continue };
             if dialling.due.is_some_and(|due| due <= now) {
                 dialling.due = None;
-                if peer.connections.is_empty() {
+                if peer.connection.is_none() {
                     taken.push((*name, dialling.sockets.clone()));
                 }
             }
@@ -217,9 +249,9 @@ impl Peers {
 }
 
 impl Peer {
-    /// The connection that requests and messages use.
-    pub(super) fn connection(&self) -> Option<&Connection> {
-        self.connections.first()
+    /// Whether this connection is only left open.
+    pub(super) fn is_leaving(&self, id: ConnectionId) -> bool {
+        self.leaving.iter().any(|(leaving, _)| *leaving == id)
     }
 
     /// Ends the session, unless it ends by itself; its `over` stays for a successor.
@@ -240,27 +272,21 @@ impl Dialling {
 }
 
 /// Which of two connections to one peer stays.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Survivor {
-    Old,
-    New,
-}
-
-/// A node dials only when it knows of no connection, so a newer connection means that its dialler lost the
-/// older one:
-/// the newer stays. Unless both dialled each other at the same moment; then the one that the smaller name
-/// dialled stays, which both sides
-/// decide alike.
+///
+/// If both dialled each other at the same moment it is the one that the smaller name dialled, which both sides decide
+/// alike. Otherwise a node dials only when it knows of no connection, so a newer one means that its dialler lost the
+/// older one and has forgotten what was said over it: neither stays, and the next one begins afresh.
 fn survivor(
     local: PeerName,
     remote: PeerName,
     old: &Connection,
     new: &Connection,
     window: Duration,
-) -> Survivor {
+) -> Option<ConnectionId> {
     let opposite = old.outbound != new.outbound;
     let simultaneous = new.since.saturating_duration_since(old.since) < window;
-    if opposite && simultaneous && old.outbound == (local < remote) { Survivor::Old } else { Survivor::New }
+    let of_smaller = if old.outbound == (local < remote) { old } else { new };
+    (opposite && simultaneous).then_some(of_smaller.id)
 }
 
 /// Numbers in [0, 1) that need not be secret, only different from node to node.
@@ -305,22 +331,46 @@ mod tests {
             for (first, second) in [(of_small, of_large), (of_large, of_small)] {
                 let mut peers = table(&[]);
                 assert!(peers.connected(local, remote, first).is_empty());
-                assert_eq!(peers.connected(local, remote, second), [of_large.id]);
-                assert_eq!(peers.find(&remote).map(|peer| peer.connections.clone()), Some(vec![of_small]));
+                assert!(peers.connected(local, remote, second).is_empty());
+                let peer = peers.find(&remote).unwrap();
+                assert_eq!(peer.connection, Some(of_small));
+                assert!(peer.is_leaving(of_large.id) && !peer.is_leaving(of_small.id));
             }
         }
     }
 
     #[test]
-    fn a_peer_that_comes_back_replaces_its_dead_connection() {
+    fn the_one_that_does_not_stay_is_closed_once_both_sides_have_the_other() {
+        let now = Instant::now();
+        let (staying, leaving) = (connection(1, true, now), connection(2, false, now));
+        let mut peers = table(&[]);
+        peers.connected(SMALL, LARGE, leaving);
+        peers.connected(SMALL, LARGE, staying);
+        assert!(peers.take_leaving(now + LINGERING / 2).is_empty());
+        assert_eq!(peers.take_leaving(now + LINGERING), [leaving.id]);
+        assert!(peers.take_leaving(now + LINGERING).is_empty());
+
+        // Without the one that stays it is good for nothing.
+        peers.connected(SMALL, LARGE, leaving);
+        assert!(peers.disconnected(&LARGE, leaving.id).is_empty());
+        peers.connected(SMALL, LARGE, leaving);
+        assert_eq!(peers.disconnected(&LARGE, staying.id), [leaving.id]);
+        assert!(peers.find(&LARGE).is_none());
+    }
+
+    #[test]
+    fn a_peer_that_comes_back_while_its_dead_connection_is_known_begins_afresh() {
         let now = Instant::now();
         let dead = connection(1, true, now);
         let back = connection(2, false, now + WINDOW * 3);
         let mut peers = table(&[]);
         peers.connected(SMALL, LARGE, dead);
-        assert_eq!(peers.connected(SMALL, LARGE, back), [dead.id]);
+        assert_eq!(peers.connected(SMALL, LARGE, back), [dead.id, back.id]);
+        assert_eq!(peers.find(&LARGE).unwrap().connection, None);
+        // From the same side it is no simultaneous dial, however soon.
+        peers.connected(SMALL, LARGE, back);
         let again = connection(3, false, back.since);
-        assert_eq!(peers.connected(SMALL, LARGE, again), [back.id]);
+        assert_eq!(peers.connected(SMALL, LARGE, again), [back.id, again.id]);
     }
 
     #[test]

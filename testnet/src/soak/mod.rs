@@ -118,11 +118,15 @@ struct Soak<'a, F> {
 impl<F: FnMut(&SoakReport)> Soak<'_, F> {
     /// Notes a round's end.
     fn note(&mut self, report: &mut SoakReport) -> Result<(), TestnetError> {
-        report.submitted = self.load.submitted();
-        report.acknowledged = self.load.acknowledged().len() as u64;
+        self.count(report);
         save(&self.state, report)?;
         (self.progress)(report);
         Ok(())
+    }
+
+    fn count(&self, report: &mut SoakReport) {
+        report.submitted = self.load.submitted();
+        report.acknowledged = self.load.acknowledged().len() as u64;
     }
 
     /// Waits until what waits is acknowledged, and judges once more: a soak that acknowledged nothing judged
@@ -134,7 +138,7 @@ impl<F: FnMut(&SoakReport)> Soak<'_, F> {
             self.load.observe(&self.clients[0]).await;
             tokio::time::sleep(POLL).await;
         }
-        report.acknowledged = self.load.acknowledged().len() as u64;
+        self.count(report);
         if self.load.waiting() > 0 && self.load.rule() == Acknowledged::Settled {
             let waiting = self.load.waiting();
             report.violations.push(format!("{waiting} transfers were not acknowledged within {AGREEMENT:?}"));
