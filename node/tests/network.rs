@@ -414,7 +414,10 @@ async fn of_two_that_dial_each_other_neither_waits_in_vain_for_gossip() {
         let (begun, mut nodes) = (Instant::now(), <[Node; 2]>::try_from(nodes).ok().unwrap());
         let lost = talk(&mut nodes, 20).await;
         println!("round {round}: {:?}, lost {lost:?}", begun.elapsed());
-        assert!(lost.iter().all(|lost| *lost <= 1), "only the connection that does not stay is lost: {lost:?}");
+        assert!(
+            lost.iter().all(|lost| *lost <= 1),
+            "only the connection that does not stay is lost: {lost:?}"
+        );
     }
 }
 

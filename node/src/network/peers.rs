@@ -182,9 +182,8 @@ impl Peers {
 
     /// Takes the connections that have been left open for long enough.
     pub(super) fn take_leaving(&mut self, now: Instant) -> Vec<ConnectionId> {
-        let is_over = |(_, since): &mut (ConnectionId, Instant)| {
-            now.saturating_duration_since(*since) >= LINGERING
-        };
+        let is_over =
+            |(_, since): &mut (ConnectionId, Instant)| now.saturating_duration_since(*since) >= LINGERING;
         let leaving = self.rows.values_mut().flat_map(|peer| peer.leaving.extract_if(.., is_over));
         leaving.map(|(id, _)| id).collect()
     }
